@@ -1,0 +1,136 @@
+"""The forward pass in NumPy, one function per layer kind, written from the definitions. Arrays are N, C, H, W.
+
+`forward` runs in float64 and is the truth that everything else is compared with. The same functions serve the two
+companion runs that the proofs need: on absolute values (is every partial sum exact?) and on squares (how large may
+rounding get?). Called with float32 they are NumPy's own single-precision AlexNet, a yardstick for the frameworks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from .spec import Conv, Dense, Dropout, Flatten, Layer, Lrn, Network, Pool, Relu, Softmax
+
+Array = np.ndarray
+Params = Mapping[str, Array]
+
+ROWS = 256  # of a dense weight converted to float64 at a time: 300 MB of fc6 in float64 never exist at once
+
+
+def conv(x: Array, weight: Array, bias: Array, layer: Conv) -> Array:
+    """Cross-correlation plus bias: (N, C, H, W), (O, C/G, K, K), (O,) -> (N, O, H', W')."""
+    pad = layer.padding
+    x = np.pad(x, ((0, 0), (0, 0), pad, pad))  # (N, C, H + before + after, W + before + after)
+    windows = sliding_window_view(x, weight.shape[2:], axis=(2, 3))[:, :, :: layer.stride, :: layer.stride]
+    outputs = []
+    for maps, kernels in zip(np.split(windows, layer.groups, axis=1), np.split(weight, layer.groups), strict=True):
+        n, c, h, w, _, _ = maps.shape
+        patches = maps.transpose(0, 2, 3, 1, 4, 5).reshape(n * h * w, -1)  # (N H' W', C/G K K)
+        sums = patches @ kernels.reshape(len(kernels), -1).T  # (N H' W', O/G)
+        outputs.append(sums.reshape(n, h, w, -1).transpose(0, 3, 1, 2))  # (N, O/G, H', W')
+    return np.concatenate(outputs, axis=1) + bias[:, None, None]
+
+
+def relu(x: Array) -> Array:
+    return np.maximum(x, 0)
+
+
+def window_sum(x: Array, layer: Lrn) -> Array:
+    """Sum over the maps i - n//2 .. i + n//2 of each map i, clipped at both ends of its tower: (N, C, H, W) -> same."""
+    n, c, h, w = x.shape
+    half = layer.n // 2
+    towers = x.reshape(n * layer.towers, c // layer.towers, h, w)
+    padded = np.pad(towers, ((0, 0), (half, half), (0, 0), (0, 0)))
+    total = sum(padded[:, j : j + c // layer.towers] for j in range(2 * half + 1))
+    return np.reshape(total, x.shape)
+
+
+def lrn_scale(x: Array, layer: Lrn) -> Array:
+    """k + alpha * sum of squares over the window: what LRN raises to the power beta."""
+    return layer.k + layer.alpha * window_sum(x * x, layer)
+
+
+def lrn(x: Array, layer: Lrn) -> Array:
+    return x / lrn_scale(x, layer) ** layer.beta
+
+
+def pool(x: Array, layer: Pool) -> Array:
+    """Maximum over windows; one that the edge cuts (`ceil`) sees only what is there."""
+    n, c, h, w = x.shape
+    _, rows, columns = layer.output((c, h, w))
+    reach = [(count - 1) * layer.stride + layer.kernel - size for count, size in ((rows, h), (columns, w))]
+    below, right = (max(0, r) for r in reach)
+    padded = np.pad(x, ((0, 0), (0, 0), (0, below), (0, right)), constant_values=-np.inf)
+    windows = sliding_window_view(padded, (layer.kernel, layer.kernel), axis=(2, 3))
+    return windows[:, :, :: layer.stride, :: layer.stride].max(axis=(4, 5))
+
+
+def dense(x: Array, weight: Array, bias: Array) -> Array:
+    """(N, I), (O, I), (O,) -> (N, O)."""
+    return x @ weight.T + bias
+
+
+def softmax(x: Array) -> Array:
+    powers = np.exp(x - x.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def as_given(values: Array) -> Array:
+    return values
+
+
+def affine(layer: Layer, params: Params, x: Array, change: Callable[[Array], Array] = as_given) -> Array:
+    """A Conv or Dense layer in x's precision, with `change` applied to its weight and bias (x is the caller's)."""
+    weight, bias = params[f"{layer.name}.weight"], change(params[f"{layer.name}.bias"].astype(x.dtype))
+    if isinstance(layer, Conv):
+        return conv(x, change(weight.astype(x.dtype)), bias, layer)
+    blocks = [slice(row, row + ROWS) for row in range(0, len(weight), ROWS)]
+    return np.concatenate([dense(x, change(weight[b].astype(x.dtype)), bias[b]) for b in blocks], axis=1)
+
+
+def apply(layer: Layer, params: Params, x: Array) -> Array:
+    """One layer on an input, in the input's precision; raises TypeError for a kind of layer it does not know."""
+    match layer:
+        case Conv() | Dense():
+            return affine(layer, params, x)
+        case Relu():
+            return relu(x)
+        case Lrn():
+            return lrn(x, layer)
+        case Pool():
+            return pool(x, layer)
+        case Flatten():
+            return x.reshape(len(x), -1)
+        case Dropout():
+            return x
+        case Softmax():
+            return softmax(x)
+    raise TypeError(f"{layer.name}: the oracle has no {layer.kind} layer")
+
+
+def magnitudes(layer: Layer, params: Params, x: Array) -> Array:
+    """|W| * |x| + |b|: no partial sum, in whatever order, is larger."""
+    return affine(layer, params, np.abs(x), np.abs)
+
+
+def squares(layer: Layer, params: Params, x: Array) -> Array:
+    """W^2 * x^2 + b^2: the sum of the squared terms of each output."""
+    return affine(layer, params, np.square(x), np.square)
+
+
+def carry_variance(layer: Layer, params: Params, variance: Array) -> Array:
+    """W^2 * v: the variance of each output for independent errors of variance v in the inputs."""
+    unbiased = {**params, f"{layer.name}.bias": np.zeros_like(params[f"{layer.name}.bias"])}
+    return affine(layer, unbiased, variance, np.square)
+
+
+def forward(network: Network, params: Params, x: Array, dtype: type = np.float64) -> dict[str, Array]:
+    """Every layer's output by name, for a batch x of shape (N, C, H, W); computed throughout in `dtype`."""
+    x = x.astype(dtype)
+    outputs = {}
+    for layer in network.layers:
+        x = outputs[layer.name] = apply(layer, params, x)
+    return outputs

@@ -1,0 +1,211 @@
+"""What a network is fed: weights and inputs, from a seed, made to show one thing each.
+
+    exact        ternary weights, integer inputs, LRN as the identity: every partial sum is exact in float32
+    dense        one layer alone, no zero among weights and inputs: a single weight off by 2^-10 shows
+    one-tap      one +-1 per filter: every affine layer is exact on real inputs, with the paper's own LRN
+    large        Gaussian weights that keep activations large, where LRN's constants matter
+    photograph   the paper's initialisation and a real photograph
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from . import draws
+from .photograph import photograph
+from .spec import AFFINE, Conv, Dense, Layer, Lrn, Network, Shape, nearest
+
+Array = np.ndarray
+Params = dict[str, Array]
+
+BATCH = 2
+TAPS = 24  # non-zero weights per filter: sums stay small, half of the activations alive down to fc8, every tap covered
+PIXELS = np.array([s * m for s in (-1, 1) for m in range(1, 5)])  # integer inputs of the exact network, +-1 to +-4
+SMALL = np.array([s * m for s in (-1, 1) for m in range(1, 9)])  # +-1 to +-8, never zero
+BIASES = np.array([s * m for s in (-1, 1) for m in (1, 2, 3)])  # never zero: a missing bias shows
+
+
+@dataclass(frozen=True)
+class Stimulus:
+    """A network with weights and a batch of inputs; float32, kernels O,I,H,W, dense (out, in), inputs N,C,H,W."""
+
+    name: str
+    network: Network
+    params: Params
+    x: Array
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        return {"params": draws.digest(self.params), "input": draws.digest({"input": self.x})}
+
+
+# Networks made exact ------------------------------------------------------------------------------------------------
+
+
+def exactly(network: Network) -> Network:
+    """The network with each LRN as x / 1^beta: an identity to the bit, so that the whole chain can be exact."""
+    for layer in network.layers:
+        if isinstance(layer, Lrn):
+            network = network.edit(layer.name, k=1.0, alpha=0.0)
+    return dataclasses.replace(network, name=f"{network.name}/exact")
+
+
+# Weights ------------------------------------------------------------------------------------------------------------
+
+
+def deal(seed: int, name: str, shape: Shape, groups: int, taps: int, signs: Array) -> Array:
+    """A weight with `taps` non-zero entries per filter, dealt like cards so that every tap is used somewhere.
+
+    Consecutive filters of a group take consecutive cards of one shuffled pack, and start over when it is used up.
+    """
+    filters, inputs = shape[0], math.prod(shape[1:])
+    taps = min(taps, inputs)
+    within = np.arange(filters) % (filters // groups)  # the filter's number within its group
+    pack = draws.permutation(seed, f"{name}/pack", inputs)
+    cards = pack[(within[:, None] * taps + np.arange(taps)) % inputs]  # (filters, taps)
+    weight = np.zeros((filters, inputs), dtype=np.float32)
+    np.put_along_axis(weight, cards, draws.integers(seed, f"{name}/signs", cards.shape, signs), axis=1)
+    return weight.reshape(shape)
+
+
+def each_layer(network: Network, make: Callable[[Layer, Shape, str, Shape], Array]) -> Params:
+    """Parameters by name from make(layer, its input shape, parameter's name, parameter's shape)."""
+    return {
+        name: make(layer, before, name, shape)
+        for layer, before, _ in network.walk()
+        for name, shape in layer.param_shapes(before).items()
+    }
+
+
+def ternary(network: Network, seed: int) -> Params:
+    """Weights of -1, 0 and 1 with TAPS non-zero per filter, biases +-1 to +-3."""
+
+    def make(layer: Layer, _: Shape, name: str, shape: Shape) -> Array:
+        if name.endswith(".bias"):
+            return draws.integers(seed, f"exact/{name}", shape, BIASES)
+        groups = layer.groups if isinstance(layer, Conv) else 1
+        return deal(seed, f"exact/{name}", shape, groups, TAPS, np.array([-1, 1]))
+
+    return each_layer(network, make)
+
+
+def one_tap(network: Network, seed: int) -> Params:
+    """One non-zero weight per filter: +-1 in the first layer, +1 in later ones (so that activations live on)."""
+    first = next(layer for layer in network.layers if isinstance(layer, AFFINE))
+
+    def make(layer: Layer, _: Shape, name: str, shape: Shape) -> Array:
+        if name.endswith(".bias"):
+            return draws.normal(seed, f"one-tap/{name}", shape, std=1.0)
+        groups = layer.groups if isinstance(layer, Conv) else 1
+        signs = np.array([-1, 1]) if layer is first else np.array([1])
+        return deal(seed, f"one-tap/{name}", shape, groups, 1, signs)
+
+    return each_layer(network, make)
+
+
+def nonzero(network: Network, seed: int) -> Params:
+    """Every weight one of +-1 to +-8, biases +-1 to +-3."""
+
+    def make(_: Layer, __: Shape, name: str, shape: Shape) -> Array:
+        return draws.integers(seed, f"dense/{name}", shape, BIASES if name.endswith(".bias") else SMALL)
+
+    return each_layer(network, make)
+
+
+def paper_init(network: Network, seed: int) -> Params:
+    """The paper's initialisation (Section 5): weights N(0, 0.01), biases one in conv2, 4, 5, fc6, fc7, else zero."""
+
+    def make(layer: Layer, _: Shape, name: str, shape: Shape) -> Array:
+        assert isinstance(layer, Conv | Dense)
+        if name.endswith(".bias"):
+            return np.full(shape, layer.init_bias, dtype=np.float32)
+        return draws.normal(seed, f"init/{name}", shape, layer.init_std)
+
+    return each_layer(network, make)
+
+
+INPUT_STD = 60.0  # of a centred RGB image, in grey levels
+LARGE = 100.0  # the scale of activations aimed at before each LRN
+
+
+def large(network: Network, seed: int) -> Params:
+    """Gaussian weights and biases with activations of scale LARGE at the first layer and before each LRN.
+
+    A weight's std is LARGE / (scale of its inputs * sqrt(products summed)); what a layer's inputs are is followed
+    roughly through the chain: ReLU keeps scale / sqrt(2), LRN divides by (its own denominator at that scale).
+    """
+    stds, scale = {}, INPUT_STD
+    for layer, before, _ in network.walk():
+        if isinstance(layer, AFFINE):
+            target = LOGIT_STD if layer.output(before) == network.shapes()[_last_affine(network)] else LARGE
+            stds[layer.name] = target / (scale * math.sqrt(layer.reduction(before)))
+            scale = target / math.sqrt(2)
+        if isinstance(layer, Lrn):
+            scale /= (layer.k + layer.alpha * layer.n * scale**2) ** layer.beta
+
+    def make(layer: Layer, _: Shape, name: str, shape: Shape) -> Array:
+        return draws.normal(seed, f"large/{name}", shape, LARGE / 10 if name.endswith(".bias") else stds[layer.name])
+
+    return each_layer(network, make)
+
+
+LOGIT_STD = 3.0  # the last layer's: a softmax that is neither flat nor one-hot
+
+
+def _last_affine(network: Network) -> str:
+    return [layer.name for layer in network.layers if isinstance(layer, AFFINE)][-1]
+
+
+# Stimuli ------------------------------------------------------------------------------------------------------------
+
+
+def noise(network: Network, seed: int, name: str) -> Array:
+    return draws.normal(seed, f"{name}/input", (BATCH, *network.input_shape), INPUT_STD)
+
+
+def _exact(network: Network, seed: int) -> Stimulus:
+    x = draws.integers(seed, "exact/input", (BATCH, *network.input_shape), PIXELS)
+    return Stimulus("exact", exactly(network), ternary(network, seed), x)
+
+
+def _one_tap(network: Network, seed: int) -> Stimulus:
+    return Stimulus("one-tap", network, one_tap(network, seed), noise(network, seed, "one-tap"))
+
+
+def _large(network: Network, seed: int) -> Stimulus:
+    return Stimulus("large", network, large(network, seed), noise(network, seed, "large"))
+
+
+def _photograph(network: Network, seed: int) -> Stimulus:
+    _, height, width = network.input_shape
+    return Stimulus("photograph", network, paper_init(network, seed), photograph(height, width))
+
+
+def _dense(network: Network, layer: str, seed: int) -> Stimulus:
+    alone = network.only(layer)
+    x = draws.integers(seed, f"dense/{layer}/input", (BATCH, *alone.input_shape), SMALL)
+    return Stimulus(f"dense.{layer}", alone, nonzero(alone, seed), x)
+
+
+_MAKERS = {"exact": _exact, "one-tap": _one_tap, "large": _large, "photograph": _photograph}
+
+
+def names(network: Network) -> list[str]:
+    """The stimuli that exist for a network: exact, one-tap, large, photograph and dense.LAYER for each affine layer."""
+    return [*_MAKERS, *(f"dense.{layer.name}" for layer in network.layers if isinstance(layer, AFFINE))]
+
+
+def stimulus(network: Network, name: str, seed: int) -> Stimulus:
+    """The stimulus called `name`; KeyError with the known names if there is none. The same bits on every machine."""
+    if name in _MAKERS:
+        return _MAKERS[name](network, seed)
+    known = names(network)
+    if name not in known:
+        raise KeyError(f"unknown stimulus {name!r}{nearest(name, known)} Known: {', '.join(known)}")
+    return _dense(network, name.removeprefix("dense."), seed)

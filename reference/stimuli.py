@@ -5,6 +5,12 @@
     one-tap      one +-1 per filter: every affine layer is exact on real inputs, with the paper's own LRN
     large        Gaussian weights that keep activations large, where LRN's constants matter
     photograph   the paper's initialisation and a real photograph
+
+and, for a network whose first layer pads one side more than the other (`paper-224`):
+
+    impulse      conv1 alone with numbered taps, one lit pixel in a corner: the answer tells where the zeros lie
+    enlarged-exact, enlarged-photograph
+                 as exact and photograph, with the zeros as pixels of the input and no padding: 227 x 227
 """
 
 from __future__ import annotations
@@ -193,19 +199,48 @@ def _dense(network: Network, layer: str, seed: int) -> Stimulus:
     return Stimulus(f"dense.{layer}", alone, nonzero(alone, seed), x)
 
 
+def _impulse(network: Network, seed: int) -> Stimulus:
+    """conv1's taps numbered 1, 2, 3 ... through all filters; image 0 lit at the first pixel, image 1 at the last."""
+    alone = network.only(network.layers[0].name)
+    weight, bias = alone.param_shapes()
+    shapes = alone.param_shapes()
+    taps = np.arange(1, math.prod(shapes[weight]) + 1, dtype=np.float32).reshape(shapes[weight])
+    x = np.zeros((2, *network.input_shape), dtype=np.float32)
+    x[0, 0, 0, 0] = x[1, 0, -1, -1] = 1
+    return Stimulus("impulse", alone, {weight: taps, bias: np.zeros(shapes[bias], dtype=np.float32)}, x)
+
+
+def _enlarged(stimulus: Stimulus) -> Stimulus:
+    """The same weights and image, the first layer's padding made part of the image."""
+    network = stimulus.network
+    first = network.layers[0]
+    assert isinstance(first, Conv)
+    x = np.pad(stimulus.x, ((0, 0), (0, 0), first.padding, first.padding))
+    plain = dataclasses.replace(network.edit(first.name, padding=(0, 0)), input_shape=x.shape[1:])
+    return Stimulus(f"enlarged-{stimulus.name}", plain, stimulus.params, x)
+
+
 _MAKERS = {"exact": _exact, "one-tap": _one_tap, "large": _large, "photograph": _photograph}
+_PADDING = {
+    "impulse": _impulse,
+    "enlarged-exact": lambda network, seed: _enlarged(_exact(network, seed)),
+    "enlarged-photograph": lambda network, seed: _enlarged(_photograph(network, seed)),
+}
 
 
 def names(network: Network) -> list[str]:
-    """The stimuli that exist for a network: exact, one-tap, large, photograph and dense.LAYER for each affine layer."""
-    return [*_MAKERS, *(f"dense.{layer.name}" for layer in network.layers if isinstance(layer, AFFINE))]
+    """The stimuli that exist for a network, in the order above; dense.LAYER for each affine layer."""
+    first = network.layers[0]
+    uneven = isinstance(first, Conv) and first.padding[0] != first.padding[1]
+    dense = [f"dense.{layer.name}" for layer in network.layers if isinstance(layer, AFFINE)]
+    return [*_MAKERS, *dense, *(_PADDING if uneven else ())]
 
 
 def stimulus(network: Network, name: str, seed: int) -> Stimulus:
     """The stimulus called `name`; KeyError with the known names if there is none. The same bits on every machine."""
-    if name in _MAKERS:
-        return _MAKERS[name](network, seed)
     known = names(network)
     if name not in known:
         raise KeyError(f"unknown stimulus {name!r}{nearest(name, known)} Known: {', '.join(known)}")
-    return _dense(network, name.removeprefix("dense."), seed)
+    if name.startswith("dense."):
+        return _dense(network, name.removeprefix("dense."), seed)
+    return (_MAKERS | _PADDING)[name](network, seed)

@@ -1,0 +1,124 @@
+"""Every check by name: what it feeds, how often, and the function that judges. The family is the part before the dash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from ..reference import stimuli
+from ..reference.spec import Network, nearest
+from . import decision, exact, padding, real, sensitivity, stability, structure, together
+from .finding import Finding
+from .recording import AGAIN, BATCH, FIRST
+
+Judge = Callable[..., Iterator[Finding]]
+
+
+class Scope(Enum):
+    ONE = "one recording of one implementation"
+    BOTH = "two stimuli of one implementation"
+    ALL = "one stimulus of all implementations"
+    ORACLE = "the oracle alone"
+
+
+@dataclass(frozen=True)
+class Check:
+    """`feeds` are stimuli; one that ends in a dot stands for every stimulus that begins so."""
+
+    name: str
+    judge: Judge
+    feeds: tuple[str, ...]
+    runs: tuple[str, ...] = (BATCH,)
+    scope: Scope = Scope.ONE
+
+    @property
+    def about(self) -> str:
+        return (self.judge.__doc__ or "").partition("\n")[0]
+
+    def stimuli(self, network: Network) -> list[str]:
+        """The stimuli of this network that the check needs; none if one of them does not exist for it."""
+        known = stimuli.names(network)
+        found = [[name for name in known if name == f or (f.endswith(".") and name.startswith(f))] for f in self.feeds]
+        return [name for names in found for name in names] if all(found) else []
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("structure-shapes", structure.shapes, ("exact", "large", "photograph", "one-tap")),
+    Check("structure-parameters", structure.parameters, ("large",)),
+    Check("structure-readback", structure.readback, ("exact", "large", "photograph", "one-tap", "dense.")),
+    Check("exact-chain", exact.chain, ("exact",)),
+    Check("exact-local", exact.local, ("exact",)),
+    Check("exact-dense", exact.chain, ("dense.",)),
+    Check("exact-one-tap", exact.one_tap, ("one-tap",)),
+    Check("local-large", real.local, ("large",)),
+    Check("local-photograph", real.local, ("photograph",)),
+    Check("chain-large", real.chain, ("large",)),
+    Check("chain-photograph", real.chain, ("photograph",)),
+    Check("decision-top5", decision.top5, ("photograph",)),
+    Check("decision-probabilities", decision.probabilities, ("photograph",)),
+    Check("repeat-large", stability.twice, ("large",), (BATCH, AGAIN)),
+    Check("batch-exact", stability.batch_exact, ("exact",), (BATCH, FIRST)),
+    Check("batch-large", stability.batch_real, ("large",), (BATCH, FIRST)),
+    Check("padding-impulse", padding.impulse, ("impulse",)),
+    Check("padding-227-exact", padding.as_227_exact, ("exact", "enlarged-exact"), scope=Scope.BOTH),
+    Check("padding-227-photograph", padding.as_227_photograph, ("photograph", "enlarged-photograph"), scope=Scope.BOTH),
+    Check("together-exact", together.exact, ("exact",), scope=Scope.ALL),
+    Check("together-large", together.real, ("large",), scope=Scope.ALL),
+    Check("together-photograph", together.real, ("photograph",), scope=Scope.ALL),
+    Check("sensitivity-fields", sensitivity.fields, ("large",), scope=Scope.ORACLE),
+)
+
+NAMES = [check.name for check in CHECKS]
+FAMILIES = list(dict.fromkeys(name.partition("-")[0] for name in NAMES))
+
+
+def select(wanted: Iterable[str]) -> list[Check]:
+    """The checks called so, or of a family called so; all for none. KeyError says the nearest right name."""
+    chosen: list[str] = []
+    for name in wanted:
+        matching = [n for n in NAMES if n == name or n.partition("-")[0] == name]
+        if not matching:
+            known = [*FAMILIES, *NAMES]
+            raise KeyError(f"unknown check {name!r}{nearest(name, known)} Families: {', '.join(FAMILIES)}")
+        chosen += matching
+    return [check for check in CHECKS if check.name in chosen or not chosen]
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One stimulus of one variant, and what is done with the built model."""
+
+    variant: str
+    stimulus: str
+    runs: tuple[str, ...]
+
+
+def feeds(checks: Iterable[Check], networks: dict[str, Network]) -> list[Feed]:
+    """Everything that an implementation has to be fed for these checks, variant by variant, nothing twice."""
+    checks, found = list(checks), []
+    for variant, network in networks.items():
+        for name in stimuli.names(network):
+            users = [c for c in checks if c.scope is not Scope.ORACLE and name in c.stimuli(network)]
+            runs = [run for run in (BATCH, AGAIN, FIRST) if any(run in c.runs for c in users)]
+            if users:
+                found.append(Feed(variant, name, tuple(runs)))
+    return found
+
+
+def judge(check: Check, *given: Any) -> Iterator[Finding]:
+    """Run a check: an exception becomes an ERROR, and so does a check that finds nothing to say."""
+    from .finding import Status
+    from .recording import describe
+
+    count = 0
+    try:
+        for finding in check.judge(*given):
+            count += 1
+            yield finding
+    except Exception as error:
+        yield Finding(Status.ERROR, expected="a verdict", got=f"the check itself raised {describe(error)}")
+        return
+    if not count:
+        yield Finding(Status.ERROR, expected="a verdict", got="nothing to judge")

@@ -1,0 +1,104 @@
+"""Bitwise parity. Integers make every sum exact in float32, so every correct implementation gives the same bits.
+
+The precondition is proved on the numbers at hand: max(|W| * |x| + |b|) < 2^24 at every layer, everything an integer.
+Where it does not hold the finding is BLIND, never PASS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..reference import oracle
+from ..reference.spec import AFFINE, Dropout, Flatten, Layer, Lrn, Pool, Relu, Softmax
+from . import bounds, compare
+from .finding import Finding, Status
+from .recording import Recording
+from .structure import missing
+from .truth import Truth, whole
+
+ROUNDS_NOTHING = (Relu, Pool, Flatten, Dropout)
+
+
+def chain(recording: Recording, truth: Truth) -> Iterator[Finding]:
+    """Every output of the whole network equals the oracle's, bit for bit (softmax has no exact arithmetic)."""
+    for layer in truth.network.layers:
+        got = recording.run().get(layer.name)
+        if got is None or isinstance(layer, Softmax):
+            continue
+        if truth.exact(layer.name):
+            yield judged(layer, got, truth.trace[layer.name])
+        else:
+            yield Finding(Status.BLIND, layer.name, "sums below 2^24, integers", "a sum that may round")
+    yield from missing(recording, truth)
+
+
+def local(recording: Recording, truth: Truth) -> Iterator[Finding]:
+    """Each layer alone: what it should give, to the bit, for what the implementation itself fed to it."""
+    yield from alone(recording, truth, exactly_computable)
+
+
+def one_tap(recording: Recording, truth: Truth) -> Iterator[Finding]:
+    """Each layer alone with one weight per filter: exact on real inputs, with the paper's own LRN before it.
+
+    A sum of one product by +-1 and a bias rounds once, whatever the order. LRN and softmax round and are left out.
+    """
+    yield from alone(recording, truth, rounds_once)
+
+
+def alone(recording: Recording, truth: Truth, judgeable: object) -> Iterator[Finding]:
+    x = truth.x
+    for layer in truth.network.layers:
+        got = recording.run().get(layer.name)
+        if got is not None and x is not None and fits(layer, x) and judgeable(layer, truth, x):  # type: ignore[operator]
+            yield judged(layer, got, oracle.apply(layer, truth.params, x.astype(np.float64)))
+        x = recordable(got)
+    yield from missing(recording, truth)
+
+
+def recordable(got: np.ndarray | None) -> np.ndarray | None:
+    """A recorded output as the next layer's input; None if it is missing, not float32 or not finite."""
+    return got if got is not None and got.dtype == np.float32 and np.isfinite(got).all() else None
+
+
+def fits(layer: Layer, x: np.ndarray) -> bool:
+    """Can the layer take an input of this shape at all? (If not, the shape check has failed before it.)"""
+    try:
+        layer.output(x.shape[1:])
+    except ValueError:
+        return False
+    return True
+
+
+def exactly_computable(layer: Layer, truth: Truth, x: np.ndarray) -> bool:
+    if isinstance(layer, Lrn):
+        return layer.k == 1 and layer.alpha == 0
+    if not isinstance(layer, AFFINE):
+        return isinstance(layer, ROUNDS_NOTHING)
+    return inputs_match(layer, truth, x) and whole(x) and largest_sum(layer, truth, x) < bounds.EXACT_LIMIT
+
+
+def rounds_once(layer: Layer, truth: Truth, x: np.ndarray) -> bool:
+    if isinstance(layer, AFFINE):
+        return inputs_match(layer, truth, x)
+    return isinstance(layer, ROUNDS_NOTHING)
+
+
+def inputs_match(layer: Layer, truth: Truth, x: np.ndarray) -> bool:
+    """Do the layer's weights go with an input of this shape?"""
+    return layer.param_shapes(x.shape[1:])[f"{layer.name}.weight"] == truth.params[f"{layer.name}.weight"].shape
+
+
+def largest_sum(layer: Layer, truth: Truth, x: np.ndarray) -> float:
+    if np.array_equal(x, truth.input_of(layer.name)):
+        return truth.magnitudes[layer.name]
+    return float(oracle.magnitudes(layer, truth.params, x.astype(np.float64)).max())
+
+
+def judged(layer: Layer, got: np.ndarray, want: np.ndarray) -> Finding:
+    outcome = compare.bitwise(got, want)
+    status = Status.PASS if outcome.ok else Status.FAIL
+    return Finding(
+        status, layer.name, f"the oracle's {want.size} numbers, bit for bit", outcome.got, outcome.share, layer.source
+    )

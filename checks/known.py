@@ -1,0 +1,51 @@
+"""Deviations that are known: data with a reason and a link, and strict: one that stops deviating fails.
+
+A framework's own behaviour that we cannot change belongs here, nothing else. Today there is none: on the pinned
+versions every implementation passes everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from .finding import Finding, Status
+
+
+@dataclass(frozen=True)
+class Known:
+    """Patterns (shell style) for who and where; why, and where it is documented."""
+
+    impl: str
+    check: str
+    layer: str
+    reason: str
+    link: str
+    variant: str = "*"
+
+    def concerns(self, finding: Finding) -> bool:
+        pairs = (
+            (finding.impl, self.impl),
+            (finding.check, self.check),
+            (finding.layer, self.layer),
+            (finding.variant, self.variant),
+        )
+        return all(fnmatchcase(value, pattern) for value, pattern in pairs)
+
+
+KNOWN: tuple[Known, ...] = ()
+
+
+def applied(findings: Iterable[Finding], table: Iterable[Known] | None = None) -> Iterator[Finding]:
+    """A FAIL that is known becomes KNOWN; a PASS that should deviate becomes FAIL."""
+    entries = tuple(KNOWN if table is None else table)
+    for finding in findings:
+        entry = next((e for e in entries if e.concerns(finding)), None)
+        if entry and finding.status is Status.FAIL:
+            yield replace(finding, status=Status.KNOWN, hint=f"{entry.reason} ({entry.link})")
+        elif entry and finding.status is Status.PASS:
+            hint = f"no longer deviates ({entry.reason}): remove its entry in checks/known.py"
+            yield replace(finding, status=Status.FAIL, hint=hint)
+        else:
+            yield finding

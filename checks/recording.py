@@ -1,0 +1,204 @@
+"""What an implementation did with a stimulus: every activation it gave, its weights read back, and how it failed.
+
+`events` runs the implementation and says what happens as it happens; `Recording` gathers that up. Between the two there
+may be a pipe to another process (`worker.py`, `runner.py`) or nothing at all (tests).
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..impls.interface import Unavailable, Unsupported
+from ..reference import variants
+from ..reference.stimuli import Stimulus
+
+Array = np.ndarray
+
+# What is done with one built model: the whole batch, the same again, and the first image alone.
+BATCH, AGAIN, FIRST = "batch", "again", "first"
+
+
+@dataclass(frozen=True)
+class Event:
+    """kind: activation, param, same-params, flags, error, unsupported, unavailable, end (of a run) or done."""
+
+    kind: str
+    run: str = ""
+    name: str = ""
+    text: str = ""
+    array: Array | None = None
+
+
+@dataclass
+class Recording:
+    """One stimulus through one implementation. `runs` maps run to {layer: array}; `errors` maps run to a message."""
+
+    impl: str
+    variant: str
+    stimulus: str
+    runs: dict[str, dict[str, Array]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    params: dict[str, Array | None] = field(default_factory=dict)  # None: equal to what was given, bit for bit
+    params_read: bool = False
+    unsupported: str = ""
+    unavailable: str = ""
+    flags: dict[str, str] = field(default_factory=dict)
+
+    def take(self, event: Event) -> None:
+        match event.kind:
+            case "activation":
+                self.runs.setdefault(event.run, {})[event.name] = event.array  # type: ignore[assignment]
+            case "param" | "same-param":
+                self.params[event.name] = event.array
+            case "params-read":
+                self.params_read = True
+            case "flag":
+                self.flags[event.name] = event.text
+            case "error":
+                self.errors[event.run] = event.text
+            case "unsupported":
+                self.unsupported = event.text
+            case "unavailable":
+                self.unavailable = event.text
+
+    def run(self, run: str = BATCH) -> dict[str, Array]:
+        return self.runs.get(run, {})
+
+    def why_missing(self, run: str = BATCH) -> str:
+        """Why a layer is not there: the crash if there was one, else nothing."""
+        return self.errors.get(run) or self.errors.get("build") or self.errors.get("params", "")
+
+
+def record(module: Any, stimulus: Stimulus, runs: Iterable[str], impl: str, variant: str, device: str) -> Recording:
+    """Run an implementation in this process and gather what it did."""
+    recording = Recording(impl, variant, stimulus.name)
+    for event in events(module, stimulus, runs, device):
+        recording.take(event)
+    return recording
+
+
+def events(module: Any, stimulus: Stimulus, runs: Iterable[str], device: str) -> Iterator[Event]:
+    """Build the model, read its weights back, run it; an exception becomes an event and ends what it concerns."""
+    if reason := fixed_to_another(module, stimulus):
+        yield Event("unsupported", text=reason)
+        return
+    try:
+        model = build(module, stimulus, device)
+    except Unsupported as error:
+        yield Event("unsupported", text=str(error))
+        return
+    except Unavailable as error:
+        yield Event("unavailable", text=str(error))
+        return
+    except Exception as error:
+        yield Event("error", "build", text=f"build() raised {describe(error)}")
+        return
+    yield from flags(model)
+    yield from read_back(model, stimulus.params)
+    for run in runs:
+        x = stimulus.x[:1] if run == FIRST else stimulus.x
+        yield from activations(model, run, x)
+
+
+def fixed_to_another(module: Any, stimulus: Stimulus) -> str:
+    """Why a module that is fixed to one network cannot take this one ("" if it can)."""
+    fixed = getattr(module, "variant", None)
+    if fixed is None:
+        return ""
+    own = variants.variant(fixed)
+    same = (own.input_shape, own.layers) == (stimulus.network.input_shape, stimulus.network.layers)
+    return "" if same else f"fixed to the network {fixed!r}; this needs {stimulus.network.name!r}"
+
+
+def build(module: Any, stimulus: Stimulus, device: str) -> Any:
+    """module.build(network, params), with the device where it is asked for. The weights are the module's to keep."""
+    if not callable(getattr(module, "build", None)):
+        raise TypeError("the module has no build(network, params)")
+    takes_device = "device" in inspect.signature(module.build).parameters
+    if device == "cuda" and not takes_device:
+        raise Unavailable("build() takes no device; give it a `device` parameter, or run with --device auto")
+    params = {name: value.copy() if value.size < 1 << 16 else value for name, value in stimulus.params.items()}
+    return module.build(stimulus.network, params, **({"device": device} if takes_device else {}))
+
+
+def flags(model: Any) -> Iterator[Event]:
+    """What the model says of itself (device, precision, determinism), if it says anything."""
+    try:
+        said = dict(model.flags()) if hasattr(model, "flags") else {}
+    except Exception as error:
+        said = {"flags": f"not known: {describe(error)}"}
+    for name, value in said.items():
+        yield Event("flag", name=str(name), text=str(value))
+
+
+def read_back(model: Any, given: Mapping[str, Array]) -> Iterator[Event]:
+    """Each parameter as the model holds it; only those that are not what was given travel on."""
+    try:
+        for name, value in dict(model.params()).items():
+            problem = not_an_array(value)
+            if problem:
+                yield Event("error", "params", text=f"params()[{name!r}] is {problem}")
+            elif name in given and same_bits(value, given[name]):
+                yield Event("same-param", name=str(name))
+            else:
+                yield Event("param", name=str(name), array=np.ascontiguousarray(value))
+        yield Event("params-read")
+    except Exception as error:
+        yield Event("error", "params", text=f"params() raised {describe(error)}")
+
+
+def activations(model: Any, run: str, x: Array) -> Iterator[Event]:
+    try:
+        given = model.activations(x.copy())
+        pairs = given.items() if isinstance(given, Mapping) else given
+        for pair in pairs:
+            if not (isinstance(pair, tuple) and len(pair) == 2):
+                raise TypeError(f"activations() gave {type(pair).__name__}, expected a mapping or (name, array) pairs")
+            name, value = pair
+            if problem := not_an_array(value):
+                raise TypeError(f"activation {name!r} is {problem}")
+            yield Event("activation", run, str(name), array=np.array(value, order="C"))
+    except Exception as error:
+        yield Event("error", run, text=f"activations() raised {describe(error)}")
+    yield Event("end", run)
+
+
+def not_an_array(value: Any) -> str:
+    """Why a value cannot be an activation or a parameter ("" if it can)."""
+    if not isinstance(value, np.ndarray):
+        return f"a {type(value).__module__}.{type(value).__qualname__}, expected a numpy.ndarray"
+    if value.dtype.kind not in "fiub":
+        return f"an array of {value.dtype}, expected float32"
+    return ""
+
+
+def same_bits(a: Array, b: Array) -> bool:
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    return all(np.array_equal(part.view(np.uint32), other.view(np.uint32)) for part, other in blocks(a, b))
+
+
+def blocks(a: Array, b: Array, rows: int = 256) -> Iterator[tuple[Array, Array]]:
+    """Both arrays, contiguous, some rows at a time: no full-size temporaries for fc6."""
+    for start in itertools.count(0, rows):
+        if start >= len(a):
+            return
+        yield np.ascontiguousarray(a[start : start + rows]), np.ascontiguousarray(b[start : start + rows])
+
+
+def describe(error: BaseException) -> str:
+    """The exception in one line: type, message, and where in whose file it was raised."""
+    place = ""
+    if error.__traceback__ is not None:
+        frame = error.__traceback__
+        while frame.tb_next is not None:
+            frame = frame.tb_next
+        place = f" at {frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno}"
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message[:300]}{place}"

@@ -1,0 +1,135 @@
+"""A check must be able to see: each stated edit of each field of the spec moves the layer's output by 100 x its tolerance.
+
+Proved on the oracle alone, at the stimulus with large activations, for every layer that has the field. An edit that
+moves less is BLIND. One that gives the same function at these sizes is KNOWN, and the proof is that not one bit moves;
+should it ever move something, the finding fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..reference import oracle
+from ..reference.spec import AFFINE, Conv, Dense, Dropout, Layer, Lrn, Pool, Relu, Softmax
+from . import bounds
+from .finding import Finding, Status
+from .traps import nothing
+from .truth import Truth
+
+MARGIN = 100.0
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One change of one field; `same` says why it is the same function, where it is one."""
+
+    kind: type[Layer]
+    field: str
+    says: str
+    change: Callable[[Any], Layer]
+    same: Callable[[Any, tuple[int, ...]], str] = lambda layer, shape: ""
+
+
+def to(field: str, value: Any) -> Callable[[Any], Layer]:
+    return lambda layer: replace(layer, **{field: value(layer) if callable(value) else value})
+
+
+def whole_windows(layer: Pool, shape: tuple[int, ...]) -> str:
+    """Rounding up or down is the same where the windows fit exactly."""
+    fits = all((size - layer.kernel) % layer.stride == 0 for size in shape[1:])
+    return f"the windows fit {shape[1]} x {shape[2]} exactly, nothing is left to round" if fits else ""
+
+
+def not_reached(layer: Conv, shape: tuple[int, ...]) -> str:
+    """One more zero at the end is the same where no window reaches it."""
+    left = [(size + sum(layer.padding) - layer.kernel) % layer.stride for size in shape[1:]]
+    return f"no window reaches the added row and column (stride {layer.stride})" if max(left) < layer.stride - 1 else ""
+
+
+def at_inference(layer: Dropout, shape: tuple[int, ...]) -> str:
+    return "dropout is the identity at inference, whatever its rate"
+
+
+EDITS: tuple[Edit, ...] = (
+    Edit(Conv, "channels", "one map fewer", to("channels", lambda c: c.channels - 1)),
+    Edit(Conv, "kernel", "two pixels smaller", to("kernel", lambda c: c.kernel - 2)),
+    Edit(Conv, "stride", "one more", to("stride", lambda c: c.stride + 1)),
+    Edit(Conv, "padding", "one pixel further right and down", to("padding", lambda c: shifted(c.padding))),
+    Edit(Conv, "padding", "one pixel more at the right and bottom", to("padding", lambda c: widened(c.padding)), not_reached),
+    Edit(Conv, "groups", "the other grouping", to("groups", lambda c: 1 if c.groups > 1 else 2)),
+    Edit(Lrn, "n", "n + 2", to("n", lambda a: a.n + 2)),
+    Edit(Lrn, "n", "n - 2", to("n", lambda a: a.n - 2)),
+    Edit(Lrn, "k", "k = 1", to("k", lambda a: 1.0 if a.k != 1 else 2.0)),
+    Edit(Lrn, "alpha", "alpha / n", to("alpha", lambda a: a.alpha / a.n)),
+    Edit(Lrn, "alpha", "alpha + 1 %", to("alpha", lambda a: a.alpha * 1.01)),
+    Edit(Lrn, "beta", "beta + 0.01", to("beta", lambda a: a.beta + 0.01)),
+    Edit(Lrn, "towers", "the window stops at the border of the towers, or no longer does", to("towers", lambda a: 3 - a.towers)),
+    Edit(Lrn, "name", "left out", nothing),
+    Edit(Relu, "name", "left out", nothing),
+    Edit(Pool, "kernel", "one pixel smaller", to("kernel", lambda p: p.kernel - 1)),
+    Edit(Pool, "stride", "one more", to("stride", lambda p: p.stride + 1)),
+    Edit(Pool, "ceil", "sizes rounded the other way", to("ceil", lambda p: not p.ceil), whole_windows),
+    Edit(Dense, "units", "one unit fewer", to("units", lambda d: d.units - 1)),
+    Edit(Dropout, "rate", "a rate of 0.4", to("rate", 0.4), at_inference),
+    Edit(Softmax, "name", "left out", nothing),
+)
+
+
+def shifted(padding: tuple[int, int]) -> tuple[int, int]:
+    before, after = padding
+    return (before - 1, after + 1) if before else (before + 1, max(0, after - 1))
+
+
+def widened(padding: tuple[int, int]) -> tuple[int, int]:
+    return (padding[0], padding[1] + 1)
+
+
+def fields(truth: Truth) -> Iterator[Finding]:
+    """Each edit of each layer's fields, in order of the layers."""
+    for layer, inputs, _ in truth.network.walk():
+        mine = [edit for edit in EDITS if isinstance(layer, edit.kind)]
+        if mine:
+            x = truth.input_of(layer.name).astype(np.float32).astype(np.float64)
+            want = oracle.apply(layer, truth.params, x)
+            tolerance = bounds.local_tolerance(layer, truth.params, x, want)
+            for edit in mine:
+                yield judged(edit, layer, inputs, truth, x, want, tolerance)
+
+
+def judged(
+    edit: Edit, layer: Layer, inputs: tuple[int, ...], truth: Truth, x: np.ndarray, want: np.ndarray, tolerance: np.ndarray
+) -> Finding:
+    what = f"{edit.field}: {edit.says}"
+    seen, how = moved(edit.change(layer), layer, inputs, truth, x, want, tolerance)
+    if reason := edit.same(layer, inputs):
+        status = Status.KNOWN if seen == 0 else Status.FAIL
+        return Finding(status, layer.name, f"{what}: not one bit moves", how, source=layer.source, hint=reason)
+    status = Status.PASS if seen >= MARGIN else Status.BLIND
+    numbers = {"moved": seen} if np.isfinite(seen) else {}
+    return Finding(
+        status, layer.name, f"{what}: moves {MARGIN:.0f} x the tolerance", how, source=layer.source, numbers=numbers
+    )
+
+
+def moved(
+    edited: Layer, layer: Layer, inputs: tuple[int, ...], truth: Truth, x: np.ndarray, want: np.ndarray, tolerance: np.ndarray
+) -> tuple[float, str]:
+    """How far the edited layer's output lies from the real one's, in tolerances; infinite where a shape gives it away."""
+    try:
+        edited.output(inputs)
+        if isinstance(layer, AFFINE) and edited.param_shapes(inputs) != layer.param_shapes(inputs):
+            return np.inf, "weights of another shape"
+        if edited.output(inputs) != layer.output(inputs):
+            return np.inf, f"shape {edited.output(inputs)} for {layer.output(inputs)}"
+    except ValueError as error:
+        return np.inf, f"impossible: {error}"
+    difference = np.abs(oracle.apply(edited, truth.params, x) - want)
+    if not difference.any():
+        return 0.0, "no difference at all"
+    floor = np.maximum(tolerance, bounds.SMALLEST_NORMAL)  # where the layer itself does not round, any change is infinite
+    most = float((difference / floor).max()) if tolerance.any() else np.inf
+    return most, f"{most:.3g} x" if np.isfinite(most) else "a change where no rounding is allowed"

@@ -1,0 +1,57 @@
+"""The frameworks against one another: nothing here is judged against the oracle alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import numpy as np
+
+from . import compare
+from .finding import Finding, Status
+from .recording import Recording
+from .truth import Truth
+
+
+def pairs(recordings: list[Recording]) -> Iterator[tuple[Recording, Recording, str]]:
+    for a, b in combinations(recordings, 2):
+        yield a, b, f"{a.impl} ~ {b.impl}"
+
+
+def exact(recordings: list[Recording], truth: Truth) -> Iterator[Finding]:
+    """Every pair of implementations gives the same bits in exact arithmetic, layer by layer."""
+    for a, b, name in pairs(recordings):
+        for layer in truth.network.layers:
+            one, other = a.run().get(layer.name), b.run().get(layer.name)
+            if one is None or other is None or not truth.exact(layer.name) or layer.kind == "softmax":
+                continue
+            outcome = compare.bitwise(other, one.astype(np.float64))
+            status = Status.PASS if outcome.ok else Status.FAIL
+            expected = f"the bits that {a.impl} gives"
+            yield Finding(status, layer.name, expected, outcome.got, outcome.share, impl=name)
+
+
+def real(recordings: list[Recording], truth: Truth) -> Iterator[Finding]:
+    """Every pair within the sum of both bounds, with the largest distance in ulps and each one's RMSE to float64."""
+    for a, b, name in pairs(recordings):
+        for layer in truth.network.layers:
+            one, other = a.run().get(layer.name), b.run().get(layer.name)
+            if one is not None and other is not None:
+                yield distance(name, layer.name, one, other, truth)
+
+
+def distance(name: str, layer: str, one: np.ndarray, other: np.ndarray, truth: Truth) -> Finding:
+    expected = "each other within the sum of both bounds"
+    want = truth.trace[layer]
+    for array in (one, other):
+        if problem := compare.unlike(array, want.shape):
+            return Finding(Status.FAIL, layer, expected, problem, impl=name)
+    outcome = compare.within(other, one.astype(np.float64), 2 * truth.tolerances[layer])
+    numbers = {
+        "ulps": float(compare.ulps(one, other).max()),
+        "rmse_a": compare.rmse(one, want),
+        "rmse_b": compare.rmse(other, want),
+        "rmse_numpy_float32": compare.rmse(truth.single[layer], want),
+    }
+    status = Status.PASS if outcome.ok else Status.FAIL
+    return Finding(status, layer, expected, outcome.got, outcome.share, impl=name, numbers=numbers)

@@ -1,0 +1,220 @@
+"""Named mistakes. One table, two uses: each can pose as an implementation and must be caught, and when a real layer
+disagrees, the one mistake that explains what it gave becomes the finding's hint.
+
+A trap edits one layer: its place in the spec, its weights, or both. Widths, kernels and names stay, so a trap never
+needs weights of another shape than the network has (`groups-ignored` apart, which reads the other tower with the same
+kernels).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..reference import oracle
+from ..reference.spec import AFFINE, Conv, Dense, Dropout, Flatten, Layer, Lrn, Network, Pool, Relu, Shape, Softmax
+from . import bounds, compare
+
+Array = np.ndarray
+Weights = tuple[Array, Array]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A layer with what a trap may need to know: the shape of its input and of the maps before a flattening."""
+
+    layer: Layer
+    inputs: Shape
+    maps: Shape
+
+
+@dataclass(frozen=True)
+class Trap:
+    """`layer` edits the spec, `weights` the (weight, bias); either gives None where the trap does not apply."""
+
+    id: str
+    says: str
+    kinds: tuple[type[Layer], ...]
+    layer: Callable[[Any], Layer | None] | None = None
+    weights: Callable[[Site, Array, Array], Weights | None] | None = None
+    inputs: Callable[[Array], Array] | None = None  # done to the layer's input as well (reduced precision)
+
+    def edited(self, site: Site) -> Layer | None:
+        return self.layer(site.layer) if self.layer else site.layer
+
+    def edited_params(self, site: Site, params: oracle.Params) -> dict[str, Array] | None:
+        """The layer's own parameters under the trap; empty where it changes none, None where it does not apply."""
+        if self.weights is None:
+            return {}
+        names = f"{site.layer.name}.weight", f"{site.layer.name}.bias"
+        changed = self.weights(site, params[names[0]], params[names[1]])
+        return None if changed is None else dict(zip(names, changed, strict=True))
+
+
+def field(name: str, value: Any) -> Callable[[Layer], Layer | None]:
+    """Set one field; the trap does not apply where it already has that value."""
+
+    def edit(layer: Layer) -> Layer | None:
+        new = value(layer) if callable(value) else value
+        return None if getattr(layer, name) == new else replace(layer, **{name: new})
+
+    return edit
+
+
+def nothing(layer: Layer) -> Layer:
+    """The layer left out: whatever goes in comes out."""
+    return Dropout(layer.name, source=layer.source)
+
+
+def kernels(change: Callable[[Array], Array]) -> Callable[[Site, Array, Array], Weights | None]:
+    """A change of the weight alone; does not apply where it changes no bit."""
+
+    def edit(_: Site, weight: Array, bias: Array) -> Weights | None:
+        new = np.ascontiguousarray(change(weight))
+        return None if new.shape != weight.shape or np.array_equal(new, weight) else (new, bias)
+
+    return edit
+
+
+def without_bias(_: Site, weight: Array, bias: Array) -> Weights | None:
+    return (weight, np.zeros_like(bias)) if bias.any() else None
+
+
+def towers_swapped(site: Site, weight: Array, bias: Array) -> Weights | None:
+    assert isinstance(site.layer, Conv)
+    return (np.roll(weight, len(weight) // 2, axis=0), bias) if site.layer.groups == 2 else None
+
+
+def reading_both_towers(site: Site, weight: Array, bias: Array) -> Weights | None:
+    assert isinstance(site.layer, Conv)
+    return (np.tile(weight, (1, site.layer.groups, 1, 1)), bias) if site.layer.groups > 1 else None
+
+
+def flattened_hwc(site: Site, weight: Array, bias: Array) -> Weights | None:
+    """The weight's columns meant for (C, H, W) met by inputs in (H, W, C)."""
+    if len(site.maps) != 3 or np.prod(site.maps) != weight.shape[1]:
+        return None
+    order = np.arange(weight.shape[1]).reshape(site.maps).transpose(1, 2, 0).ravel()
+    met = np.empty_like(weight)
+    met[:, order] = weight
+    return None if np.array_equal(met, weight) else (met, bias)
+
+
+def transposed(weight: Array) -> Array:
+    """The matrix read the wrong way round: W^T, or its numbers poured into W's shape where it is not square."""
+    return weight.T.reshape(weight.shape) if weight.ndim == 2 else weight.swapaxes(2, 3)
+
+
+def mantissa(bits: int) -> Callable[[Array], Array]:
+    """Round to `bits` explicit bits of mantissa, to nearest even: TF32 has 10, bfloat16 has 7."""
+
+    def rounded(values: Array) -> Array:
+        exact = values.astype(np.float32)
+        drop = 23 - bits
+        raw = exact.view(np.uint32)
+        raw = (raw + np.uint32((1 << (drop - 1)) - 1) + ((raw >> drop) & 1)) >> drop << drop
+        return raw.astype(np.uint32).view(np.float32).astype(values.dtype)
+
+    return rounded
+
+
+def half(values: Array) -> Array:
+    return values.astype(np.float16).astype(values.dtype)
+
+
+TRAPS: tuple[Trap, ...] = (
+    # Geometry
+    Trap("stride", "the stride is one less", (Conv,), field("stride", lambda c: max(1, c.stride - 1))),
+    Trap("padding-missing", "there is no padding", (Conv,), field("padding", (0, 0))),
+    Trap(
+        "padding-shifted",
+        "the padding lies one pixel further to the right and bottom",
+        (Conv,),
+        lambda c: replace(c, padding=(c.padding[0] - 1, c.padding[1] + 1)) if c.padding[0] else None,
+    ),
+    Trap(
+        "padding-left",
+        "the zeros lie at the left and top, not at the right and bottom",
+        (Conv,),
+        lambda c: replace(c, padding=c.padding[::-1]) if c.padding[0] != c.padding[1] else None,
+    ),
+    Trap("pool-ceil", "the pooling rounds its output size up", (Pool,), field("ceil", True)),
+    Trap("pool-2x2", "the pooling windows are 2 x 2", (Pool,), field("kernel", 2)),
+    # Grouping
+    Trap("groups-ignored", "every filter reads both towers", (Conv,), field("groups", 1), reading_both_towers),
+    Trap("towers-swapped", "each tower has the other tower's kernels", (Conv,), weights=towers_swapped),
+    # Weights
+    Trap(
+        "kernels-flipped",
+        "the kernels are flipped (a true convolution)",
+        (Conv,),
+        weights=kernels(lambda w: w[..., ::-1, ::-1]),
+    ),
+    Trap("kernels-transposed", "the kernels' rows and columns are exchanged", (Conv,), weights=kernels(transposed)),
+    Trap("bgr", "the input channels are read in reverse order (BGR)", (Conv,), weights=kernels(lambda w: w[:, ::-1])),
+    Trap("dense-transposed", "the weight matrix is transposed", (Dense,), weights=kernels(transposed)),
+    Trap("flattened-hwc", "the maps are flattened in the order row, column, channel", (Dense,), weights=flattened_hwc),
+    Trap("bias-missing", "the bias is left out", AFFINE, weights=without_bias),
+    # Response normalisation
+    Trap("lrn-alpha-over-n", "alpha is divided by n", (Lrn,), field("alpha", lambda a: a.alpha / a.n)),
+    Trap("lrn-alpha-times-n", "alpha is multiplied by n", (Lrn,), field("alpha", lambda a: a.alpha * a.n)),
+    Trap("lrn-alpha-10e-4", "alpha is 1e-3 (read as 10e-4)", (Lrn,), field("alpha", 1e-3)),
+    Trap("lrn-radius-n", "the window has n maps on each side (n given as a radius)", (Lrn,), field("n", 11)),
+    Trap("lrn-n-3", "the window has 3 maps", (Lrn,), field("n", 3)),
+    Trap("lrn-k-1", "k is 1, the default of most frameworks", (Lrn,), field("k", 1.0)),
+    Trap("lrn-beta-half", "beta is 0.5, TensorFlow's default", (Lrn,), field("beta", 0.5)),
+    Trap("lrn-per-tower", "the window stops at the border between the towers", (Lrn,), field("towers", 2)),
+    Trap("lrn-across-towers", "the window crosses the border between the towers", (Lrn,), field("towers", 1)),
+    Trap("lrn-missing", "the normalisation is left out", (Lrn,), nothing),
+    # Activations
+    Trap("relu-missing", "the ReLU is left out", (Relu,), nothing),
+    Trap("softmax-missing", "the softmax is left out (logits are returned)", (Softmax,), nothing),
+    # Arithmetic
+    Trap("tf32", "it is computed in TF32", AFFINE, weights=kernels(mantissa(10)), inputs=mantissa(10)),
+    Trap("weights-tf32", "the weights are rounded to TF32", AFFINE, weights=kernels(mantissa(10))),
+    Trap("weights-float16", "the weights are held in float16", AFFINE, weights=kernels(half)),
+    Trap("weights-bfloat16", "the weights are held in bfloat16", AFFINE, weights=kernels(mantissa(7))),
+)
+
+BY_ID = {trap.id: trap for trap in TRAPS}
+
+
+def sites(network: Network) -> Iterator[Site]:
+    maps: Shape = ()
+    for layer, before, _ in network.walk():
+        if isinstance(layer, Flatten):
+            maps = before
+        yield Site(layer, before, maps if isinstance(layer, Dense) else before)
+        if isinstance(layer, Dense):
+            maps = ()
+
+
+def explain(site: Site, params: oracle.Params, x: Array, got: Array) -> str:
+    """A hint: the one trap under which the oracle gives what was recorded, within the bound; never a guess."""
+    if not np.isfinite(got).all():
+        return ""
+    found = [trap for trap in TRAPS if isinstance(site.layer, trap.kinds) and explains(trap, site, params, x, got)]
+    if len(found) == 1:
+        return f"agrees if {found[0].says} [{found[0].id}]"
+    if found:
+        return "agrees under several mistakes alike: " + ", ".join(trap.id for trap in found)
+    return "unexplained by any single known mistake"
+
+
+def explains(trap: Trap, site: Site, params: oracle.Params, x: Array, got: Array) -> bool:
+    layer, own = trap.edited(site), trap.edited_params(site, params)
+    if layer is None or own is None:
+        return False
+    try:
+        shape = (len(x), *layer.output(x.shape[1:]))
+    except ValueError:
+        return False
+    if compare.unlike(got, shape):
+        return False
+    x = trap.inputs(x) if trap.inputs else x
+    changed = {**params, **own}
+    want = oracle.apply(layer, changed, x)
+    return compare.within(got, want, bounds.local_tolerance(layer, changed, x, want)).ok

@@ -1,0 +1,64 @@
+"""The oracle's side of one stimulus, each part computed when first asked for and then kept."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from ..reference import oracle
+from ..reference.spec import AFFINE
+from ..reference.stimuli import Stimulus
+from . import bounds
+
+Array = np.ndarray
+
+
+class Truth:
+    def __init__(self, stimulus: Stimulus) -> None:
+        self.stimulus = stimulus
+        self.network, self.params, self.x = stimulus.network, stimulus.params, stimulus.x
+
+    @cached_property
+    def trace(self) -> dict[str, Array]:
+        """Every layer's output in float64."""
+        return oracle.forward(self.network, self.params, self.x)
+
+    @cached_property
+    def single(self) -> dict[str, Array]:
+        """Every layer's output by NumPy in float32: a yardstick, never the truth."""
+        return oracle.forward(self.network, self.params, self.x, np.float32)
+
+    @cached_property
+    def tolerances(self) -> dict[str, Array]:
+        """End-to-end tolerance of every layer's output."""
+        return bounds.chain_tolerances(self.network, self.params, self.x, self.trace)
+
+    def input_of(self, layer: str) -> Array:
+        """What the oracle feeds to a layer, float64."""
+        names = self.network.names()
+        index = names.index(layer)
+        return self.trace[names[index - 1]] if index else self.x.astype(np.float64)
+
+    @cached_property
+    def magnitudes(self) -> dict[str, float]:
+        """max(|W| * |x| + |b|) of each affine layer: no partial sum, in whatever order, is larger."""
+        return {
+            layer.name: float(oracle.magnitudes(layer, self.params, self.input_of(layer.name)).max())
+            for layer in self.network.layers
+            if isinstance(layer, AFFINE)
+        }
+
+    def exact(self, layer: str) -> bool:
+        """Is every sum up to and including this layer exact in float32, in any order? Proved on the actual numbers."""
+        names = self.network.names()
+        so_far = names[: names.index(layer) + 1]
+        small = all(self.magnitudes.get(name, 0.0) < bounds.EXACT_LIMIT for name in so_far)
+        return small and all(whole(self.trace[name]) for name in so_far) and whole(self.x)
+
+
+def whole(values: Array) -> bool:
+    """Are all of the numbers integers?"""
+    return bool((values == np.rint(values)).all())
+
+

@@ -1,0 +1,64 @@
+"""One implementation in a process of its own: `python -m alexnet_parity.checks.worker`, a job on standard input.
+
+The job says what to load and what to feed it; events go out on standard output (`pipe.py`). Whatever the framework
+prints goes to standard error. Only NumPy and what the implementation imports are loaded here.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+from importlib import import_module
+
+from ..impls import find
+from ..reference import stimuli, variants
+from . import pipe
+from .recording import Event, describe, events
+
+FRAMEWORKS = ("numpy", "torch", "tensorflow", "keras", "jax", "jaxlib", "onnxruntime")
+
+
+def main() -> None:
+    job = json.load(sys.stdin)
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # prints of the implementation and its framework must not mix with the events
+    sys.stdin = open(os.devnull)
+    try:
+        module = find.load(find.Target(**job["target"]))
+    except ImportError as error:
+        pipe.send(out, Event("unavailable", text=f"its import failed: {describe(error)}"))
+        return
+    except Exception as error:
+        pipe.send(out, Event("error", "build", text=f"its import raised {describe(error)}"))
+        return
+    for feed in job["feeds"]:
+        network = variants.variant(feed["variant"])
+        stimulus = stimuli.stimulus(network, feed["stimulus"], job["seed"])
+        for event in events(module, stimulus, feed["runs"], job["device"]):
+            pipe.send(out, event)
+        del stimulus
+        gc.collect()  # frameworks keep cycles: without this two models of 244 MB live at once
+        for name, text in versions().items():
+            pipe.send(out, Event("flag", name=name, text=text))
+        pipe.send(out, Event("done"))
+
+
+def versions() -> dict[str, str]:
+    """Versions of the frameworks that the implementation imported, and the memory at its peak."""
+    found = {name: str(getattr(import_module(name), "__version__", "?")) for name in FRAMEWORKS if name in sys.modules}
+    return {**found, "peak_memory_mb": str(peak_memory_mb())}
+
+
+def peak_memory_mb() -> int:
+    """The largest resident size of this process so far, in MB; 0 where the system does not tell."""
+    try:
+        import resource  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform != "darwin" else 1024**2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""From a name, a module or a file to an implementation. Finding one imports nothing; loading it does."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from ..reference.spec import nearest
+
+HERE = Path(__file__).parent
+NOT_IMPLEMENTATIONS = ("__init__", "interface", "find")
+
+
+class Unknown(Exception):
+    """No such implementation, or its framework is missing; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """How a person named it, and what to import: a module's name, or a file."""
+
+    name: str
+    module: str = ""
+    file: str = ""
+
+
+def own() -> dict[str, Path]:
+    """The implementations of this project by file name."""
+    return {path.stem: path for path in sorted(HERE.glob("*.py")) if path.stem not in NOT_IMPLEMENTATIONS}
+
+
+def requires(path: Path) -> tuple[str, ...]:
+    """The packages that a file says it needs (`requires = ("torch",)`), read without running it."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "requires" for t in node.targets):
+            return tuple(ast.literal_eval(node.value))
+    return ()
+
+
+def missing(name: str) -> list[str]:
+    """Packages that one of our implementations needs and that are not installed here."""
+    return [package for package in requires(own()[name]) if importlib.util.find_spec(package) is None]
+
+
+def runnable() -> list[str]:
+    """Those of our implementations whose frameworks are installed."""
+    return [name for name in own() if not missing(name)]
+
+
+def find(name: str) -> Target:
+    """Resolve a name of ours, a path to a .py file, or a module's dotted name; raises Unknown with the next step."""
+    if name in own():
+        if absent := missing(name):
+            raise Unknown(f"{name} needs {' and '.join(absent)}, not installed here: pip install -e '.[{extra(name)}]'")
+        return Target(name, module=f"alexnet_parity.impls.{name}")
+    if name.endswith(".py") or "/" in name:
+        path = Path(name)
+        if not path.is_file():
+            raise Unknown(f"no file {name!r} here (looked in {Path.cwd()})")
+        return Target(name, file=str(path.resolve()))
+    if importable(name):
+        return Target(name, module=name)
+    known = list(own())
+    raise Unknown(
+        f"no implementation, module or file {name!r}{nearest(name, known)} Ours: {', '.join(known)}; "
+        "or give a module's name or a path to a .py file"
+    )
+
+
+def extra(name: str) -> str:
+    """The optional dependency in pyproject.toml that installs an implementation's framework."""
+    return "keras" if name.startswith("keras") else name
+
+
+def importable(name: str) -> bool:
+    sys.path[:0] = [] if "" in sys.path or str(Path.cwd()) in sys.path else [str(Path.cwd())]
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def load(target: Target) -> ModuleType:
+    """Import an implementation; whatever its import raises comes through."""
+    if not target.file:
+        importable(target.module)  # puts the current folder on the path, as `python -m` would
+        return importlib.import_module(target.module)
+    path = Path(target.file)
+    spec = importlib.util.spec_from_file_location(f"implementation_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickling look a module up by its name
+    sys.path.insert(0, str(path.parent))  # the file's own neighbours, as when it is run
+    spec.loader.exec_module(module)
+    return module

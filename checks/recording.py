@@ -25,8 +25,22 @@ BATCH, AGAIN, FIRST = "batch", "again", "first"
 
 
 @dataclass(frozen=True)
+class Feed:
+    """One stimulus of one variant, what is done with the built model, and whether its weights are read back.
+
+    A fallback is only for modules fixed to one network, which cannot be fed what the others are.
+    """
+
+    variant: str
+    stimulus: str
+    runs: tuple[str, ...] = (BATCH,)
+    read_back: bool = True
+    fallback: bool = False
+
+
+@dataclass(frozen=True)
 class Event:
-    """kind: activation, param, same-params, flags, error, unsupported, unavailable, end (of a run) or done."""
+    """kind: activation, param, same-param, params-read, flag, error, skipped, unsupported, unavailable or done."""
 
     kind: str
     run: str = ""
@@ -46,6 +60,7 @@ class Recording:
     errors: dict[str, str] = field(default_factory=dict)
     params: dict[str, Array | None] = field(default_factory=dict)  # None: equal to what was given, bit for bit
     params_read: bool = False
+    skipped: bool = False
     unsupported: str = ""
     unavailable: str = ""
     flags: dict[str, str] = field(default_factory=dict)
@@ -62,6 +77,8 @@ class Recording:
                 self.flags[event.name] = event.text
             case "error":
                 self.errors[event.run] = event.text
+            case "skipped":
+                self.skipped = True
             case "unsupported":
                 self.unsupported = event.text
             case "unavailable":
@@ -75,16 +92,19 @@ class Recording:
         return self.errors.get(run) or self.errors.get("build") or self.errors.get("params", "")
 
 
-def record(module: Any, stimulus: Stimulus, runs: Iterable[str], impl: str, variant: str, device: str) -> Recording:
+def record(module: Any, stimulus: Stimulus, feed: Feed, impl: str = "", device: str = "cpu") -> Recording:
     """Run an implementation in this process and gather what it did."""
-    recording = Recording(impl, variant, stimulus.name)
-    for event in events(module, stimulus, runs, device):
+    recording = Recording(impl, feed.variant, feed.stimulus)
+    for event in events(module, stimulus, feed, device):
         recording.take(event)
     return recording
 
 
-def events(module: Any, stimulus: Stimulus, runs: Iterable[str], device: str) -> Iterator[Event]:
+def events(module: Any, stimulus: Stimulus, feed: Feed, device: str) -> Iterator[Event]:
     """Build the model, read its weights back, run it; an exception becomes an event and ends what it concerns."""
+    if feed.fallback and getattr(module, "variant", None) is None:
+        yield Event("skipped")
+        return
     if reason := fixed_to_another(module, stimulus):
         yield Event("unsupported", text=reason)
         return
@@ -100,8 +120,9 @@ def events(module: Any, stimulus: Stimulus, runs: Iterable[str], device: str) ->
         yield Event("error", "build", text=f"build() raised {describe(error)}")
         return
     yield from flags(model)
-    yield from read_back(model, stimulus.params)
-    for run in runs:
+    if feed.read_back:
+        yield from read_back(model, stimulus.params)
+    for run in feed.runs:
         x = stimulus.x[:1] if run == FIRST else stimulus.x
         yield from activations(model, run, x)
 
@@ -166,7 +187,6 @@ def activations(model: Any, run: str, x: Array) -> Iterator[Event]:
             yield Event("activation", run, str(name), array=np.array(value, order="C"))
     except Exception as error:
         yield Event("error", run, text=f"activations() raised {describe(error)}")
-    yield Event("end", run)
 
 
 def not_an_array(value: Any) -> str:

@@ -17,8 +17,7 @@ from dataclasses import asdict, dataclass, field
 
 from ..impls.find import Target
 from . import pipe
-from .catalogue import Feed
-from .recording import Event, Recording
+from .recording import Event, Feed, Recording
 
 
 @dataclass
@@ -120,18 +119,24 @@ def current_run(recording: Recording, feed: Feed) -> str:
     return begun[-1] if begun else "build"
 
 
-def recordings(
-    targets: Sequence[Target], feeds: Sequence[Feed], seed: int, device: str, timeout: float
-) -> Iterator[Recording]:
-    """One recording for each target and feed, in the order in which they are done."""
-    out: queue.Queue[Recording] = queue.Queue()
-    workers = [Worker(target, feeds, seed, device, timeout, out) for target in targets]
-    try:
-        for worker in workers:
+class Workers:
+    """One worker for each target, started at once; iterate for their recordings, in the order in which they are done."""
+
+    def __init__(self, targets: Sequence[Target], feeds: Sequence[Feed], seed: int, device: str, timeout: float) -> None:
+        self.expected = len(targets) * len(feeds)
+        self.out: queue.Queue[Recording] = queue.Queue()
+        self.workers = [Worker(target, feeds, seed, device, timeout, self.out) for target in targets if feeds]
+
+    def __enter__(self) -> Workers:
+        for worker in self.workers:
             worker.start()
-        for _ in range(len(targets) * len(feeds)):
-            yield out.get()
-    finally:
-        for worker in workers:
+        return self
+
+    def __iter__(self) -> Iterator[Recording]:
+        for _ in range(self.expected):
+            yield self.out.get()
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self.workers:
             with contextlib.suppress(OSError, AttributeError):
                 worker.process.kill()

@@ -91,20 +91,14 @@ def widened(padding: tuple[int, int]) -> tuple[int, int]:
 def fields(truth: Truth) -> Iterator[Finding]:
     """Each edit of each layer's fields, in order of the layers."""
     for layer, inputs, _ in truth.network.walk():
-        mine = [edit for edit in EDITS if isinstance(layer, edit.kind)]
-        if mine:
-            x = truth.input_of(layer.name).astype(np.float32).astype(np.float64)
-            want = oracle.apply(layer, truth.params, x)
-            tolerance = bounds.local_tolerance(layer, truth.params, x, want)
-            for edit in mine:
-                yield judged(edit, layer, inputs, truth, x, want, tolerance)
+        for edit in EDITS:
+            if isinstance(layer, edit.kind):
+                yield judged(edit, layer, inputs, truth)
 
 
-def judged(
-    edit: Edit, layer: Layer, inputs: tuple[int, ...], truth: Truth, x: np.ndarray, want: np.ndarray, tolerance: np.ndarray
-) -> Finding:
+def judged(edit: Edit, layer: Layer, inputs: tuple[int, ...], truth: Truth) -> Finding:
     what = f"{edit.field}: {edit.says}"
-    seen, how = moved(edit.change(layer), layer, inputs, truth, x, want, tolerance)
+    seen, how = moved(edit.change(layer), layer, inputs, truth)
     if reason := edit.same(layer, inputs):
         status = Status.KNOWN if seen == 0 else Status.FAIL
         return Finding(status, layer.name, f"{what}: not one bit moves", how, source=layer.source, hint=reason)
@@ -115,9 +109,7 @@ def judged(
     )
 
 
-def moved(
-    edited: Layer, layer: Layer, inputs: tuple[int, ...], truth: Truth, x: np.ndarray, want: np.ndarray, tolerance: np.ndarray
-) -> tuple[float, str]:
+def moved(edited: Layer, layer: Layer, inputs: tuple[int, ...], truth: Truth) -> tuple[float, str]:
     """How far the edited layer's output lies from the real one's, in tolerances; infinite where a shape gives it away."""
     try:
         edited.output(inputs)
@@ -127,9 +119,11 @@ def moved(
             return np.inf, f"shape {edited.output(inputs)} for {layer.output(inputs)}"
     except ValueError as error:
         return np.inf, f"impossible: {error}"
+    x, want = truth.input_of(layer.name), truth.trace[layer.name]
     difference = np.abs(oracle.apply(edited, truth.params, x) - want)
     if not difference.any():
         return 0.0, "no difference at all"
+    tolerance = bounds.local_tolerance(layer, truth.params, x, want)
     floor = np.maximum(tolerance, bounds.SMALLEST_NORMAL)  # where the layer itself does not round, any change is infinite
     most = float((difference / floor).max()) if tolerance.any() else np.inf
     return most, f"{most:.3g} x" if np.isfinite(most) else "a change where no rounding is allowed"

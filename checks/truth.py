@@ -49,12 +49,19 @@ class Truth:
             if isinstance(layer, AFFINE)
         }
 
+    @cached_property
+    def exact_layers(self) -> frozenset[str]:
+        """Layers up to which every sum is exact in float32, in any order: proved on the actual numbers."""
+        proved: list[str] = []
+        if whole(self.x):
+            for name, output in self.trace.items():
+                if self.magnitudes.get(name, 0.0) >= bounds.EXACT_LIMIT or not whole(output):
+                    break
+                proved.append(name)
+        return frozenset(proved)
+
     def exact(self, layer: str) -> bool:
-        """Is every sum up to and including this layer exact in float32, in any order? Proved on the actual numbers."""
-        names = self.network.names()
-        so_far = names[: names.index(layer) + 1]
-        small = all(self.magnitudes.get(name, 0.0) < bounds.EXACT_LIMIT for name in so_far)
-        return small and all(whole(self.trace[name]) for name in so_far) and whole(self.x)
+        return layer in self.exact_layers
 
 
 def whole(values: Array) -> bool:

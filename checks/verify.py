@@ -10,7 +10,7 @@ from ..impls.find import Target
 from ..reference import stimuli, variants
 from ..reference.spec import Network
 from . import known, runner
-from .catalogue import CHECKS, Check, Feed, Scope, feeds, judge
+from .catalogue import CHECKS, Check, Scope, feeds, judge
 from .finding import Finding, Status
 from .recording import Recording
 from .truth import Truth
@@ -21,9 +21,9 @@ class Unavailable(Exception):
 
 
 class Truths:
-    """The oracle's side of the last few stimuli. Weights are 244 MB each, so older ones are made again if needed."""
+    """The oracle's side of the last few stimuli: a full set of weights is 244 MB, so older ones go."""
 
-    KEPT = 3
+    KEPT = 4
 
     def __init__(self, networks: dict[str, Network], seed: int) -> None:
         self.networks, self.seed = networks, seed
@@ -57,7 +57,8 @@ class Session:
         self.networks = {name: variants.variant(name) for name in self.variants}
         self.truths = Truths(self.networks, self.seed)
         self.feeds = feeds(self.checks, self.networks)
-        self.arrived: dict[tuple[str, str], list[Recording]] = {}
+        self.kept: dict[tuple[str, str, str], Recording] = {}
+        self.done = 0
 
     @property
     def steps(self) -> int:
@@ -69,14 +70,26 @@ class Session:
         yield from known.applied(self.raw())
 
     def raw(self) -> Iterator[Finding]:
-        incoming = runner.recordings(self.targets, self.feeds, self.seed, self.device, self.timeout)
-        for variant in self.networks:  # while the frameworks are being imported
-            yield from self.of_oracle(variant)
+        with runner.Workers(self.targets, self.feeds, self.seed, self.device, self.timeout) as incoming:
+            for variant in self.networks:  # while the frameworks are being imported
+                yield from self.of_oracle(variant)
+            for same in self.grouped(incoming):
+                for recording in same:
+                    yield from self.of_recording(recording)
+                yield from self.of_all(same)
+
+    def grouped(self, incoming: Iterable[Recording]) -> Iterator[list[Recording]]:
+        """The recordings of one stimulus by all implementations, in order of the feeds: the oracle runs once for all."""
+        waiting: dict[tuple[str, str], list[Recording]] = {}
         for recording in incoming:
             if recording.unavailable:
                 raise Unavailable(f"{recording.impl}: {recording.unavailable}")
+            self.done += 1
             self.flags[recording.impl] = recording.flags
-            yield from self.of_recording(recording)
+            same = waiting.setdefault((recording.variant, recording.stimulus), [])
+            same.append(recording)
+            if len(same) == len(self.targets):
+                yield waiting.pop((recording.variant, recording.stimulus))
 
     def of_oracle(self, variant: str) -> Iterator[Finding]:
         for check in self.checks:
@@ -87,45 +100,45 @@ class Session:
 
     def of_recording(self, recording: Recording) -> Iterator[Finding]:
         """What a recording settles: its own checks, and those that were waiting for it."""
-        variant, name = recording.variant, recording.stimulus
-        same = self.arrived.setdefault((variant, name), [])
-        same.append(recording)
+        network = self.networks[recording.variant]
         for check in self.checks:
-            if name not in check.stimuli(self.networks[variant]):
-                continue
-            match check.scope:
-                case Scope.ONE:
+            if recording.stimulus in (names := check.stimuli(network)):
+                if check.scope is Scope.ONE:
                     yield from self.one(check, recording)
-                case Scope.BOTH:
-                    yield from self.both(check, recording)
-                case Scope.ALL if len(same) == len(self.targets):
-                    yield from self.all(check, variant, name, same)
+                elif check.scope is Scope.BOTH:
+                    yield from self.both(check, recording, names)
 
     def one(self, check: Check, recording: Recording) -> Iterator[Finding]:
+        if recording.skipped:
+            return
         if recording.unsupported:
             found: Iterable[Finding] = [Finding(Status.UNSUPPORTED, got=recording.unsupported)]
         else:
             found = judge(check, recording, self.truths.of(recording.variant, recording.stimulus))
         yield from self.filled(found, check, recording.impl, recording.variant, recording.stimulus)
 
-    def both(self, check: Check, recording: Recording) -> Iterator[Finding]:
-        """Two stimuli of one implementation, once the second is there."""
-        names = check.stimuli(self.networks[recording.variant])
-        mine = [r for n in names for r in self.arrived.get((recording.variant, n), []) if r.impl == recording.impl]
-        if len(mine) < len(names):
+    def both(self, check: Check, recording: Recording, names: list[str]) -> Iterator[Finding]:
+        """Two stimuli of one implementation: the first is kept until the second is there."""
+        key = recording.impl, recording.variant, check.name
+        if recording.stimulus == names[0]:
+            self.kept[key] = recording
             return
-        reasons = [r.unsupported for r in mine if r.unsupported]
+        pair = [self.kept.pop(key), recording]
+        reasons = [r.unsupported for r in pair if r.unsupported]
         if reasons:
             found: Iterable[Finding] = [Finding(Status.UNSUPPORTED, got=reasons[0])]
         else:
-            found = judge(check, mine, self.truths.of(recording.variant, names[0]))
+            found = judge(check, pair, self.truths.of(recording.variant, names[0]))
         yield from self.filled(found, check, recording.impl, recording.variant, " = ".join(names))
 
-    def all(self, check: Check, variant: str, name: str, same: list[Recording]) -> Iterator[Finding]:
+    def of_all(self, same: list[Recording]) -> Iterator[Finding]:
+        """What the implementations' recordings of one stimulus settle together."""
+        variant, name = same[0].variant, same[0].stimulus
         able = sorted((r for r in same if not r.unsupported and r.run()), key=lambda r: r.impl)
-        if len(able) > 1:
-            found = judge(check, able, self.truths.of(variant, name))
-            yield from self.filled(found, check, " ~ ".join(r.impl for r in able), variant, name)
+        for check in self.checks:
+            if check.scope is Scope.ALL and name in check.stimuli(self.networks[variant]) and len(able) > 1:
+                found = judge(check, able, self.truths.of(variant, name))
+                yield from self.filled(found, check, " ~ ".join(r.impl for r in able), variant, name)
 
     def filled(
         self, found: Iterable[Finding], check: Check, impl: str, variant: str, stimulus: str

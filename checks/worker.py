@@ -15,7 +15,7 @@ from importlib import import_module
 from ..impls import find
 from ..reference import stimuli, variants
 from . import pipe
-from .recording import Event, describe, events
+from .recording import Event, Feed, describe, events
 
 FRAMEWORKS = ("numpy", "torch", "tensorflow", "keras", "jax", "jaxlib", "onnxruntime")
 
@@ -33,10 +33,11 @@ def main() -> None:
     except Exception as error:
         pipe.send(out, Event("error", "build", text=f"its import raised {describe(error)}"))
         return
-    for feed in job["feeds"]:
-        network = variants.variant(feed["variant"])
-        stimulus = stimuli.stimulus(network, feed["stimulus"], job["seed"])
-        for event in events(module, stimulus, feed["runs"], job["device"]):
+    gc.collect()
+    gc.freeze()  # the framework's own objects: collecting after each feed would walk through them all again
+    for feed in (Feed(**feed) for feed in job["feeds"]):
+        stimulus = stimuli.stimulus(variants.variant(feed.variant), feed.stimulus, job["seed"])
+        for event in events(module, stimulus, feed, job["device"]):
             pipe.send(out, event)
         del stimulus
         gc.collect()  # frameworks keep cycles: without this two models of 244 MB live at once

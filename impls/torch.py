@@ -45,7 +45,18 @@ class LocalResponseNorm(nn.LocalResponseNorm):
         return torch.cat([super(LocalResponseNorm, self).forward(part) for part in parts], dim=1)
 
 
-class Conv2d(nn.Conv2d):
+class Given:
+    """Leaves parameters as allocated: every weight is loaded, random ones would be drawn for nothing."""
+
+    def reset_parameters(self) -> None:
+        pass
+
+
+class Linear(Given, nn.Linear):
+    pass
+
+
+class Conv2d(Given, nn.Conv2d):
     """A convolution whose zero padding may differ between (left, top) and (right, bottom)."""
 
     def __init__(self, inputs: int, layer: Conv) -> None:
@@ -77,7 +88,7 @@ def module(layer: Layer, inputs: Shape) -> nn.Module:
         case Flatten():
             return nn.Flatten()
         case Dense():
-            return nn.Linear(inputs[0], layer.units)
+            return Linear(inputs[0], layer.units)
         case Dropout():
             return nn.Dropout(layer.rate)
         case Softmax():
@@ -95,7 +106,7 @@ class AlexNet(nn.Sequential):
 def select(device: str) -> torch.device:
     """The device to run on, after switching reduced precision and non-deterministic kernels off everywhere."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms(True), without importing the compiler
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False  # on by default for convolutions
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -109,9 +120,7 @@ def select(device: str) -> torch.device:
 class Model:
     def __init__(self, network: Network, params: Mapping[str, np.ndarray], device: str) -> None:
         self.device = select(device)
-        with torch.device("meta"):  # no memory and no random initialisation: every weight is given
-            net = AlexNet(network)
-        self.net = net.to_empty(device=self.device).eval()
+        self.net = AlexNet(network).to(self.device).eval()
         self.net.load_state_dict({name: torch.from_numpy(value) for name, value in params.items()})
 
     @torch.inference_mode()

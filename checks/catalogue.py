@@ -52,7 +52,7 @@ CHECKS: tuple[Check, ...] = (
     Check("structure-readback", structure.readback, ("large",), reads_params=True),
     Check("exact-chain", exact.chain, ("exact",)),
     Check("exact-local", exact.local, ("exact",)),
-    Check("exact-dense", exact.chain, ("dense.",)),
+    Check("exact-dense", exact.dense, ("dense.",)),
     Check("exact-one-tap", exact.one_tap, ("one-tap",), fallback=True),
     Check("local-large", real.local, ("large",)),
     Check("local-photograph", real.local, ("photograph",)),

@@ -79,7 +79,7 @@ def within(got: Array, want: Array, tolerance: Array) -> Comparison:
     share = np.divide(error, tolerance, out=np.where(error > 0, np.inf, 0.0), where=tolerance > 0)
     worst = np.unravel_index(int(share.argmax()), got.shape)
     most = float(share[worst])
-    numbers = (("rmse", rmse(got, want)), ("max_error", float(error.max())))
+    numbers = (("rmse", rmse(got, want)), ("rms", float(np.sqrt(np.mean(np.square(want))))))
     place = f"{at(worst)}: {got[worst]!s} for {want[worst]:.9g}, tolerance {tolerance[worst]:.2g}"
     if wrong:
         text = f"{wrong} of {got.size} over their bound, worst at {place}"

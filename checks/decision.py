@@ -39,7 +39,7 @@ def top5(recording: Recording, truth: Truth) -> Iterator[Finding]:
 
 
 def probabilities(recording: Recording, truth: Truth) -> Iterator[Finding]:
-    """Every class's probability within its bound, and a sum of one within the rounding of its terms."""
+    """Every class's probability within its bound."""
     layer = truth.network.layers[-1]
     got = recording.run().get(layer.name)
     if got is None:

@@ -1,0 +1,157 @@
+"""alexnet-parity: list, spec, verify, report. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+GOOD, BAD, USAGE = 0, 1, 2
+
+
+class Usage(Exception):
+    """Something that the person who typed the command can mend; one line."""
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Usage(f"{message} (see {self.prog} --help)")
+
+
+def parser() -> Parser:
+    main = Parser(
+        prog="alexnet-parity",
+        description="Does an AlexNet compute what the 2012 paper says, the same in every framework? With proof.",
+        epilog="Exit status: 0 nothing fails; 1 something does; 2 bad usage or input, or a framework or device missing.",
+    )
+    commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    commands.add_parser("list", help="implementations (and whether they can run here), variants, checks")
+
+    spec = commands.add_parser("spec", help="the layer table of a variant")
+    spec.add_argument("--variant", default="paper", metavar="V", help="default: paper")
+    spec.add_argument("--json", action="store_true", help="as JSON, for other languages")
+
+    verify = commands.add_parser("verify", help="verify implementations against the paper and one another")
+    verify.add_argument(
+        "--impl",
+        action="append",
+        default=[],
+        metavar="NAME|MODULE|FILE",
+        help="one of ours, a module, or path/to/mine.py; may be repeated; default: ours that can run here",
+    )
+    verify.add_argument("--variant", action="append", default=[], metavar="V", help="may be repeated; default: paper")
+    verify.add_argument("--check", action="append", default=[], metavar="C", help="a check or a family; default: all")
+    verify.add_argument("--device", default="cpu", choices=("cpu", "cuda", "auto"), help="default: cpu")
+    verify.add_argument("--seed", type=natural, default=0, metavar="N", help="of weights and inputs; default: 0")
+    verify.add_argument(
+        "--timeout", type=seconds, default=600.0, metavar="S", help="end an implementation silent for so long; default 600"
+    )
+    verify.add_argument("--json", type=Path, metavar="FILE", help="the findings as JSON")
+    verify.add_argument("--report", type=Path, metavar="FILE", help="a Markdown report with figures beside it")
+    verify.add_argument("--junit", type=Path, metavar="FILE", help="the findings as JUnit XML")
+
+    report = commands.add_parser("report", help="merge findings of separate runs into one report")
+    report.add_argument("findings", nargs="+", type=Path, metavar="FINDINGS.json")
+    report.add_argument("-o", "--output", type=Path, default=Path("reports/parity.md"), metavar="FILE")
+    report.add_argument("--json", type=Path, metavar="FILE", help="the merged findings as JSON")
+    report.add_argument("--junit", type=Path, metavar="FILE", help="the merged findings as JUnit XML")
+    return main
+
+
+def natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number, 0 or more")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number of seconds above 0")
+    return value
+
+
+def entry() -> NoReturn:
+    """The console script."""
+    sys.exit(main())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. Errors that a person can mend are one line on standard error."""
+    # One BLAS thread: the frameworks run beside the oracle, and idle BLAS threads would spin on their cores.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    try:
+        options = parser().parse_args(arguments)
+        command = {"list": show_list, "spec": show_spec, "verify": run_verify, "report": run_report}[options.command]
+        return command(options)
+    except Usage as error:
+        print(f"alexnet-parity: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print("alexnet-parity: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader (head, less) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return GOOD
+
+
+def show_list(_: argparse.Namespace) -> int:
+    from ..checks import catalogue
+    from ..impls import find
+    from ..reference import variants
+
+    print("Implementations")
+    for name in find.own():
+        absent = find.missing(name)
+        print(f"  {name:<26} {'needs ' + ', '.join(absent) + f' (extra {find.extra(name)!r})' if absent else 'can run here'}")
+    print("Variants")
+    for name in variants.names():
+        print(f"  {name:<26} {variants.variant(name).about}")
+    print("Checks (a family is the part before the dash)")
+    for check in catalogue.CHECKS:
+        print(f"  {check.name:<26} {check.about}")
+    return GOOD
+
+
+def show_spec(options: argparse.Namespace) -> int:
+    from ..reference import export
+
+    network = named_variant(options.variant)
+    if options.json:
+        import json
+
+        print(json.dumps(export.as_dict(network), indent=1))
+    else:
+        from tabulate import tabulate
+
+        print(f"{network.name}: {network.about}. Input {' x '.join(map(str, network.input_shape))}.")
+        print(tabulate(export.rows(network), export.HEADERS, tablefmt="github", disable_numparse=True))
+    return GOOD
+
+
+def named_variant(name: str):  # type: ignore[no-untyped-def]  # -> Network, whose module is imported late
+    from ..reference import variants
+
+    try:
+        return variants.variant(name)
+    except KeyError as error:
+        raise Usage(error.args[0]) from None
+
+
+def run_verify(options: argparse.Namespace) -> int:
+    from .verify import verify
+
+    return verify(options)
+
+
+def run_report(options: argparse.Namespace) -> int:
+    from .verify import report
+
+    return report(options)

@@ -1,0 +1,112 @@
+"""`verify` and `report`: run, show, write."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..checks import catalogue
+from ..checks.finding import Finding
+from ..checks.verify import Session, Unavailable
+from ..impls import find
+from ..reports import files, findings_file, junit
+from ..reports.findings_file import BadFile, Findings
+from .main import BAD, GOOD, Usage, named_variant
+from .progress import Progress
+
+SHOWN = 40  # lines about what is wrong; the rest is in the JSON
+
+
+def verify(options: argparse.Namespace) -> int:
+    outputs = [path for path in (options.json, options.report, options.junit) if path]
+    check_outputs(outputs)
+    session = ask(options)
+    with Progress(session) as progress:
+        try:
+            found = tuple(progress.watch(session.findings()))
+        except Unavailable as error:
+            raise Usage(str(error)) from None
+    environment = findings_file.environment(session.flags, session.seed, session.device, session.truths.digests)
+    return finish(Findings(found, environment), options.json, options.report, options.junit)
+
+
+def ask(options: argparse.Namespace) -> Session:
+    """The session that the options describe; every unknown name is told before anything runs."""
+    try:
+        checks = catalogue.select(options.check)
+    except KeyError as error:
+        raise Usage(error.args[0]) from None
+    variants = list(dict.fromkeys(options.variant or ["paper"]))
+    for name in variants:
+        named_variant(name)
+    names = list(dict.fromkeys(options.impl)) or find.runnable()
+    if not names:
+        raise Usage("no framework is installed here; pip install -e '.[all]', or name an implementation with --impl")
+    try:
+        targets = [find.find(name) for name in names]
+    except find.Unknown as error:
+        raise Usage(str(error)) from None
+    return Session(targets, variants, checks, options.seed, options.device, options.timeout)
+
+
+def report(options: argparse.Namespace) -> int:
+    check_outputs([path for path in (options.output, options.json, options.junit) if path])
+    try:
+        merged = findings_file.merge(options.findings, [findings_file.read(path) for path in options.findings])
+    except BadFile as error:
+        raise Usage(str(error)) from None
+    return finish(merged, options.json, options.output, options.junit)
+
+
+def check_outputs(paths: Iterable[Path]) -> None:
+    try:
+        for path in paths:
+            files.check_writable(path)
+    except files.Unwritable as error:
+        raise Usage(str(error)) from None
+
+
+def finish(found: Findings, json: Path | None, markdown: Path | None, xml: Path | None) -> int:
+    """Write what was asked for, show the outcome, return the exit status."""
+    try:
+        if json:
+            files.write(json, found.as_json())
+        if xml:
+            files.write(xml, junit.as_xml(found))
+        if markdown:
+            from ..reports import parity  # pandas and matplotlib, only where a report is wanted
+
+            parity.write(found, markdown)
+    except files.Unwritable as error:
+        raise Usage(str(error)) from None
+    show(found)
+    return GOOD if found.good() else BAD
+
+
+def show(found: Findings) -> None:
+    """A line for each implementation, variant and check, then everything that is wrong, then the verdict."""
+    groups: dict[tuple[str, str, str], list[Finding]] = defaultdict(list)
+    for finding in found.findings:
+        groups[finding.impl, finding.variant, finding.check].append(finding)
+    for (impl, variant, check), findings in groups.items():
+        worst = max((f.error_over_bound for f in findings if f.error_over_bound is not None), default=0.0)
+        share = f"at most {worst:.1%} of the bound" if 0 < worst <= 1 else ""
+        counts = ", ".join(f"{n} {name}" for name, n in count(findings).items())
+        print(f"{impl:<22} {variant:<18} {check:<24} {counts:<18} {share}".rstrip())
+    wrong = [finding for finding in found.findings if not finding.good()]
+    for finding in wrong[:SHOWN]:
+        print(finding.line())
+    if len(wrong) > SHOWN:
+        print(f"... and {len(wrong) - SHOWN} more (--json FILE has them all)")
+    counts = {name: n for name, n in found.summary.items() if n and name != "verdict"}
+    print(f"{found.summary['verdict']}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
+
+
+def count(findings: Iterable[Finding]) -> dict[str, int]:
+    counts: dict[str, int] = defaultdict(int)
+    for finding in findings:
+        counts[finding.status.value] += 1
+    return counts

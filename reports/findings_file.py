@@ -1,0 +1,151 @@
+"""Findings as JSON: written whole, read with suspicion, merged only where they speak of the same numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import platform
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..checks.finding import Finding, Status
+
+SCHEMA = "alexnet-parity/findings/1"
+KEYS = ("schema", "environment", "summary", "findings")
+
+
+class BadFile(Exception):
+    """A findings file that cannot be used; the message says which, why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a run found. environment: `runs` (one for each machine or process that measured) and `digests`."""
+
+    findings: tuple[Finding, ...]
+    environment: dict[str, Any]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return summary(self.findings)
+
+    def good(self) -> bool:
+        return self.summary["verdict"] == "PASS"
+
+    def as_json(self) -> str:
+        document = {
+            "schema": SCHEMA,
+            "environment": self.environment,
+            "summary": self.summary,
+            "findings": [finding.as_dict() for finding in self.findings],
+        }
+        return json.dumps(document, indent=1, allow_nan=False) + "\n"
+
+
+def summary(findings: Iterable[Finding]) -> dict[str, Any]:
+    """Counts for every status, and PASS if nothing fails and something was found."""
+    findings = list(findings)
+    counts = Counter(finding.status for finding in findings)
+    verdict = "PASS" if findings and all(finding.good() for finding in findings) else "FAIL"
+    return {status.value: counts[status] for status in Status} | {"verdict": verdict}
+
+
+def environment(
+    implementations: dict[str, dict[str, str]], seed: int, device: str, digests: dict[str, dict[str, str]]
+) -> dict[str, Any]:
+    """Where and with what this run was made."""
+    run = {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
+        "seed": seed,
+        "device": device,
+        "implementations": implementations,
+    }
+    return {"runs": [run], "digests": digests}
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def read(path: Path) -> Findings:
+    """Read a findings file; raises BadFile for anything that is not one, whole and of this schema."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadFile(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from error
+    try:
+        document = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise BadFile(f"{path} is not complete JSON ({error}); was it cut short? make it again with verify") from error
+    found = document.get("schema") if isinstance(document, dict) else type(document).__name__
+    if found != SCHEMA:
+        raise BadFile(f"{path}: found schema {found!r}, expected {SCHEMA!r}; make it again with this version")
+    if absent := [key for key in KEYS if key not in document]:
+        raise BadFile(f"{path}: {', '.join(absent)} missing; make it again with verify")
+    findings = Findings(tuple(parse(path, row) for row in rows(path, document)), checked(path, document["environment"]))
+    if document["summary"] != findings.summary:
+        raise BadFile(f"{path}: its summary does not follow from its findings; was it edited? make it again with verify")
+    return findings
+
+
+def rows(path: Path, document: dict[str, Any]) -> list[Any]:
+    if not isinstance(document["findings"], list) or not document["findings"]:
+        raise BadFile(f"{path}: found no findings, expected a list of them; make it again with verify")
+    return document["findings"]
+
+
+def checked(path: Path, given: Any) -> dict[str, Any]:
+    ok = isinstance(given, dict) and isinstance(given.get("runs"), list) and isinstance(given.get("digests"), dict)
+    if not ok:
+        raise BadFile(f"{path}: environment has no runs and digests; make it again with verify")
+    return given
+
+
+TYPES = {"seed": int, "numbers": dict}
+
+
+def parse(path: Path, row: Any) -> Finding:
+    """One finding, every field of the right type and none unknown."""
+    fields = {field.name for field in dataclasses.fields(Finding)}
+    if not isinstance(row, dict) or set(row) != fields:
+        odd = set(row) ^ fields if isinstance(row, dict) else {type(row).__name__}
+        raise BadFile(f"{path}: a finding with the wrong fields ({', '.join(sorted(map(str, odd)))})")
+    if row["status"] not in set(Status):
+        raise BadFile(f"{path}: unknown status {row['status']!r}; known: {', '.join(Status)}")
+    share = row["error_over_bound"]
+    if share is not None and (isinstance(share, bool) or not isinstance(share, int | float) or not math.isfinite(share)):
+        raise BadFile(f"{path}: error_over_bound is {share!r}, expected a finite number or null")
+    for name in fields - {"status", "error_over_bound"}:
+        if not isinstance(row[name], TYPES.get(name, str)):
+            raise BadFile(f"{path}: {name} is {row[name]!r}, expected {TYPES.get(name, str).__name__}")
+    return Finding(**{**row, "status": Status(row["status"])})
+
+
+def merge(paths: Sequence[Path], files: Sequence[Findings]) -> Findings:
+    """Several runs as one, what they say alike counted once (the oracle's own findings).
+
+    Raises BadFile where two speak of different weights or inputs under one name.
+    """
+    digests: dict[str, Any] = {}
+    origin: dict[str, Path] = {}
+    for path, file in zip(paths, files, strict=True):
+        for name, digest in file.environment["digests"].items():
+            if digests.setdefault(name, digest) != digest:
+                raise BadFile(
+                    f"{path} and {origin[name]} were made with different weights or inputs for {name} "
+                    "(their digests differ); use the same seed and version for both"
+                )
+            origin.setdefault(name, path)
+    runs = [run for file in files for run in file.environment["runs"]]
+    alike = {json.dumps(finding.as_dict(), sort_keys=True): finding for file in files for finding in file.findings}
+    return Findings(tuple(alike.values()), {"runs": runs, "digests": digests})

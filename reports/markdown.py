@@ -1,0 +1,26 @@
+"""Small pieces of Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+
+def table(rows: Sequence[Sequence[Any]] | pd.DataFrame, headers: Sequence[str] = ()) -> str:
+    """A Markdown table, cells as they are given."""
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=list(headers))
+    frame = frame.astype(str).map(lambda text: text.replace("|", "\\|"))
+    return str(frame.to_markdown(index=False, disable_numparse=True)) if len(frame) else "(none)"
+
+
+def percent(share: float | None) -> str:
+    """A share of a bound, two significant digits."""
+    if share is None or pd.isna(share):
+        return ""
+    return "0" if share == 0 else f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:,.0f} %"
+
+
+def short(digest: str) -> str:
+    return f"`{digest[:12]}`"

@@ -67,16 +67,25 @@ class Session:
 
     def findings(self) -> Iterator[Finding]:
         """Every finding, as soon as it is known; raises Unavailable if a device or framework turns out missing."""
-        yield from known.applied(self.raw())
+        yield from known.applied(self.run())
 
-    def raw(self) -> Iterator[Finding]:
+    def in_order(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Sorted by variant, check and implementation: the same run gives the same file."""
+        checks, names = [check.name for check in CHECKS], list(self.networks)
+        return sorted(findings, key=lambda f: (names.index(f.variant), checks.index(f.check), f.impl))
+
+    def run(self) -> Iterator[Finding]:
         with runner.Workers(self.targets, self.feeds, self.seed, self.device, self.timeout) as incoming:
-            for variant in self.networks:  # while the frameworks are being imported
-                yield from self.of_oracle(variant)
-            for same in self.grouped(incoming):
-                for recording in same:
-                    yield from self.of_recording(recording)
-                yield from self.of_all(same)
+            yield from self.judged(incoming)
+
+    def judged(self, incoming: Iterable[Recording]) -> Iterator[Finding]:
+        """The findings of all checks on recordings, wherever they come from."""
+        for variant in self.networks:  # while the frameworks are being imported
+            yield from self.of_oracle(variant)
+        for same in self.grouped(incoming):
+            for recording in same:
+                yield from self.of_recording(recording)
+            yield from self.of_all(same)
 
     def grouped(self, incoming: Iterable[Recording]) -> Iterator[list[Recording]]:
         """The recordings of one stimulus by all implementations, in order of the feeds: the oracle runs once for all."""

@@ -26,7 +26,7 @@ def verify(options: argparse.Namespace) -> int:
     session = ask(options)
     with Progress(session) as progress:
         try:
-            found = tuple(progress.watch(session.findings()))
+            found = tuple(session.in_order(progress.watch(session.findings())))
         except Unavailable as error:
             raise Usage(str(error)) from None
     environment = findings_file.environment(session.flags, session.seed, session.device, session.truths.digests)

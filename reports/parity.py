@@ -220,7 +220,7 @@ def decision(rows: pd.DataFrame) -> str:
         if r.status == Status.PASS
     ]
     text = (
-        "A photograph (Grace Hopper, 1984, as matplotlib ships it; shorter side to 256, central 256 x 256, central crop, "
+        "A photograph (Grace Hopper, as matplotlib ships it; shorter side to 256, central 256 x 256, central crop, "
         "mean RGB subtracted) through the paper's own initialisation. The weights are untrained, so the classes mean "
         "nothing; that all agree on them does, since the gaps between the first six are wider than the bound."
     )

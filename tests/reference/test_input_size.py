@@ -101,10 +101,10 @@ def test_the_corners_meet_the_taps_worked_out_by_hand_with(answers, padding):
     before, _ = padding
     number = np.arange(96) * 3 * 121 + 1  # of each filter's first tap
     # Window 0 starts at pixel -before, so pixel 0 lies under tap `before`; window 54 starts at 4 * 54 - before, so
-    # pixel 223 of the last channel lies under tap 7 + before. No other window reaches either pixel.
+    # pixel 223 lies under tap 7 + before. No other window reaches either pixel.
     last = 7 + before
     np.testing.assert_array_equal(answers[padding][0, :, 0, 0], number + 11 * before + before)
-    np.testing.assert_array_equal(answers[padding][1, :, 54, 54], number + 2 * 121 + 11 * last + last)
+    np.testing.assert_array_equal(answers[padding][1, :, 54, 54], number + 11 * last + last)
     assert [np.count_nonzero(image) for image in answers[padding]] == [96, 96]
 
 

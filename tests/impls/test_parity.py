@@ -1,0 +1,50 @@
+"""Each framework against the oracle: no check fails where nothing is wrong."""
+
+from __future__ import annotations
+
+import pytest
+from harness import bad, verified
+
+from alexnet_parity.reference import variants
+
+SEEDS = 100
+CHUNK = 10
+
+
+@pytest.mark.parametrize("variant", [name for name in variants.names() if name.endswith("-thin")])
+def test_every_check_passes_on_the_thin_network(module, variant):
+    assert not bad(verified(module, variant))
+
+
+@pytest.mark.parametrize("start", range(1, SEEDS + 1, CHUNK), ids=lambda s: f"seeds {s} to {s + CHUNK - 1}")
+def test_no_false_alarm(module, start):
+    """All single-implementation checks, seed after seed: sharp bounds that never cry wolf."""
+    families = ("structure", "exact", "local", "chain", "decision", "batch", "repeat")
+    for seed in range(start, start + CHUNK):
+        # On a thin network two of eleven classes can lie closer than the bound by chance; then top-5 says BLIND.
+        wrong = [f for f in bad(verified(module, "paper-thin", families, seed)) if f.check != "decision-top5"]
+        assert not wrong, (seed, [finding.line() for finding in wrong])
+
+
+def test_full_size_paper_passes_every_check(module):
+    found = verified(module, "paper")
+    assert not bad(found)
+    affine = [f for f in found if f.check == "local-large" and f.layer[:2] in ("co", "fc")]
+    assert len(affine) == 8
+    assert 0.003 <= max(f.error_over_bound for f in affine) <= 1  # a bound that means something
+
+
+@pytest.mark.parametrize("variant", ["paper-224", "single-tower"])
+def test_full_size_variant_is_exact_and_within_its_bounds(module, variant):
+    assert not bad(verified(module, variant, ("exact-chain", "local-large", "padding")))
+
+
+def test_device_auto_runs(module):
+    from alexnet_parity.checks.recording import Feed, record
+    from alexnet_parity.reference import stimuli
+
+    stimulus = stimuli.stimulus(variants.variant("paper-thin"), "exact", 0)
+    recording = record(module, stimulus, Feed("paper-thin", "exact"), device="auto")
+    assert not recording.errors
+    assert recording.flags["tf32"] == "False"
+    assert recording.flags["deterministic"] == "True"

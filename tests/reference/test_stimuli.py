@@ -1,0 +1,322 @@
+"""Seeded weights and inputs: the same bits for ever, and able to show what each of them is made to show."""
+
+import itertools
+from functools import cache
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+
+from alexnet_parity.checks.truth import Truth
+from alexnet_parity.reference import draws, oracle, photograph, stimuli, variants
+from alexnet_parity.reference.spec import AFFINE
+
+THIN = [name for name in variants.names() if name.endswith("-thin")]
+UNEVEN = variants.variant("paper-224-thin")  # has every stimulus there is
+EVERY = stimuli.names(UNEVEN)
+LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
+
+
+@cache
+def truth(variant: str, name: str, seed: int = 0) -> Truth:
+    return Truth(stimuli.stimulus(variants.variant(variant), name, seed))
+
+
+def per_group(network, layer: str, weight: np.ndarray) -> list[np.ndarray]:
+    """Which taps (columns) each filter (row) of each group uses."""
+    groups = getattr(network[layer], "groups", 1)
+    return np.split(weight.reshape(len(weight), -1) != 0, groups)
+
+
+# Draws --------------------------------------------------------------------------------------------------------------
+
+PINNED = {  # computed once; a change here means that no recorded number can be repeated
+    "words": (lambda: draws.words(1, "a stream", 1000), "73ae025633923c60047f2c53cbb6a31950f19c43b91b55f9aea0b7be52e91dc4"),
+    "normal": (
+        lambda: draws.normal(1, "a stream", (10, 7, 3), 0.01),
+        "4aa6626e40438b7144536c243412d5e95056006b6e769da2d4cf9a8d22ac6d33",
+    ),
+    "table": (draws._quantiles, "388e65f67c656db9d078ab0bf1e1e07a34daf3032f778d840a0642431f8cd7e9"),
+    "integers": (
+        lambda: draws.integers(1, "a stream", (10, 7, 3), stimuli.BIASES),
+        "337a9aa4ee3f5cd17bae4570bd6dc968674d84a3339124080ea91557de24de5d",
+    ),
+    "permutation": (
+        lambda: draws.permutation(1, "a stream", 1000),
+        "fa8b4cbc3bbc8306c97651b1cba1c75ffe4d99c6d35743a05d4f8f68ae494190",
+    ),
+}
+PINNED_STIMULI = {  # weights, inputs of paper-224-thin under seed 0
+    "exact": (
+        "73020a501d8e7936f8a20e426716a621485c220bef5d24f15754122ea3b0e823",
+        "eba766edc88bff99effe36418def6dcf6fddb7ae6d2d16ba4841a5252e807f36",
+    ),
+    "one-tap": (
+        "1ed0b346bfceb9eefab0ba138ee35fce490c27c8eec68e538139b2027010fa43",
+        "5fd409a5c8b82852e58fbd394fbfbd3504586ca2ea3d50c5f6d4fa973edaac1a",
+    ),
+    "large": (
+        "51071a89d4b934bf134aa240fe96fcb7dcd1bb4cc7311b1f009c10ce250135c7",
+        "72f4a7296d6500a1c45dda3889820bbea26fde451020d259a266dbfd6a684fb2",
+    ),
+    "dense.conv4": (
+        "c770dbcf88ecb5dbeb7a9879b431e62009243d17ba1015e5c17173788c9b54e1",
+        "720072d8692ff1946cc5508d5944a5b722f2d5fb9e9aa87e10e605899512871e",
+    ),
+    "impulse": (
+        "07eaf9cba2f08a127343e5a275f135d6398ec5b49ba8693e5a7b5df5a5a127cc",
+        "c309d0b1a1825497ed45a86a7c34c9fda3512db888f8f06ffefeb7e716577c07",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "make", "digest"), [(k, *v) for k, v in PINNED.items()], ids=PINNED)
+def test_the_bits_have_not_changed_of(name, make, digest):
+    assert draws.digest({name: make().astype(np.float32)}) == digest
+
+
+@pytest.mark.parametrize(("name", "digests"), PINNED_STIMULI.items(), ids=PINNED_STIMULI)
+def test_the_bits_have_not_changed_of_stimulus(name, digests):
+    assert tuple(stimuli.stimulus(UNEVEN, name, 0).digests.values()) == digests
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_same_seed_gives_the_same_bits_of(name):
+    assert stimuli.stimulus(UNEVEN, name, 3).digests == stimuli.stimulus(UNEVEN, name, 3).digests
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_another_seed_gives_other_bits_wherever_something_is_drawn_in(name):
+    one, other = (stimuli.stimulus(UNEVEN, name, seed).digests for seed in (3, 4))
+    assert (one["params"] != other["params"]) == (name != "impulse")
+    assert (one["input"] != other["input"]) == (name != "impulse" and "photograph" not in name)
+
+
+def test_no_draw_depends_on_what_was_drawn_before():
+    streams = ["first", "second", "third"]
+    orders = [{name: draws.words(7, name, 50).tobytes() for name in order} for order in itertools.permutations(streams)]
+    assert all(drawn == orders[0] for drawn in orders)
+    assert len(set(orders[0].values())) == len(streams)
+
+
+def test_a_shorter_draw_is_the_beginning_of_a_longer_one():
+    np.testing.assert_array_equal(draws.words(7, "a stream", 5), draws.words(7, "a stream", 50)[:5])
+
+
+def test_a_layer_alone_has_the_weights_that_it_has_in_the_network():
+    whole, alone = (stimuli.ternary(n, 2)["conv4.weight"] for n in (UNEVEN, UNEVEN.only("conv4")))
+    np.testing.assert_array_equal(whole, alone)
+
+
+def test_a_permutation_contains_each_number_once():
+    assert sorted(draws.permutation(7, "a stream", 363)) == list(range(363))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"b": np.zeros((2, 3))}, {"a": np.zeros((3, 2))}, {"a": np.full((2, 3), -0.0)}, {"a": np.zeros((2, 3)), "b": np.zeros(0)}],
+    ids=["the name", "the shape", "the sign of a zero", "one more array"],
+)
+def test_a_digest_sees(other):
+    assert draws.digest(other) != draws.digest({"a": np.zeros((2, 3))})
+
+
+def test_a_digest_sees_neither_the_order_of_names_nor_the_layout_in_memory():
+    a, b = np.arange(6.0).reshape(2, 3), np.ones(5)
+    assert draws.digest({"a": a, "b": b}) == draws.digest({"b": b, "a": np.asfortranarray(a)})
+
+
+# Distributions ------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_normal_quantiles_is_symmetric_and_rising():
+    table = draws._quantiles()
+    np.testing.assert_array_equal(table, -table[::-1])
+    assert (np.diff(table) > 0).all()
+    assert len(table) == 65536
+    assert 4.2 < table[-1] < 4.4
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3], ids=["first seed", "second seed", "third seed"])
+def test_normal_draws_have_mean_zero_and_the_asked_deviation_under_the(seed):
+    count, std = 100_000, 3.0
+    x = draws.normal(seed, "a stream", (count,), std).astype(np.float64) / std
+    # Four standard errors each. The table itself loses 2e-5 of the deviation in its tails: nothing beside 0.009.
+    assert abs(x.mean()) < 4 / np.sqrt(count)
+    assert abs(x.std() - 1) < 4 / np.sqrt(2 * count)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3], ids=["first seed", "second seed", "third seed"])
+def test_normal_draws_follow_the_normal_distribution_under_the(seed):
+    count = 20_000
+    x = np.sort(draws.normal(seed, "another stream", (count,), 1.0))
+    cdf = np.array([NormalDist().cdf(float(v)) for v in x])
+    steps = np.arange(count + 1) / count
+    distance = max((steps[1:] - cdf).max(), (cdf - steps[:-1]).max())
+    assert distance < 1.95 / np.sqrt(count)  # Kolmogorov-Smirnov at one in a thousand
+
+
+def test_the_distance_of_a_deviation_off_by_a_tenth_would_be_seen():
+    x = np.linspace(-3, 3, 601)
+    assert max(abs(NormalDist(0, 1.1).cdf(v) - NormalDist().cdf(v)) for v in x) > 1.4 * 1.95 / np.sqrt(20_000)
+
+
+@pytest.mark.parametrize("choices", [stimuli.PIXELS, stimuli.SMALL, stimuli.BIASES], ids=["pixels", "weights", "biases"])
+def test_integers_are_the_choices_each_about_as_often_for(choices):
+    values, counts = np.unique(draws.integers(1, "a stream", (48_000,), choices), return_counts=True)
+    assert sorted(choices) == list(values)
+    expected = 48_000 / len(choices)
+    assert (abs(counts - expected) < 4.5 * np.sqrt(expected)).all()
+    assert 0 not in values
+
+
+# Weights ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("name", ["paper", "paper-thin", "single-tower-thin"])
+def test_ternary_weights_use_24_taps_per_filter_and_every_tap_of_a_group_in(name, layer):
+    network = variants.variant(name)
+    weight = stimuli.ternary(network.only(layer), seed=0)[f"{layer}.weight"]
+    assert set(np.unique(weight)) == {-1, 0, 1}
+    for used in per_group(network, layer, weight):
+        assert set(used.sum(axis=1)) == {min(24, used.shape[1])}
+        assert used.any(axis=0).all()
+
+
+def test_ternary_weights_use_all_inputs_where_there_are_fewer_than_24():
+    weight = stimuli.deal(1, "few", (5, 2, 3, 3), groups=1, taps=24, signs=np.array([-1, 1]))
+    assert (weight != 0).all()
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("name", THIN)
+def test_one_tap_weights_have_one_tap_per_filter_and_are_negative_only_in_conv1_of(name, layer):
+    weight = stimuli.one_tap(variants.variant(name), seed=0)[f"{layer}.weight"]
+    assert set((weight != 0).reshape(len(weight), -1).sum(axis=1)) == {1}
+    assert set(np.unique(weight)) == ({-1, 0, 1} if layer == "conv1" else {0, 1})
+
+
+@pytest.mark.parametrize("name", THIN)
+def test_dense_weights_are_integers_up_to_8_without_a_zero_in(name):
+    for key, values in stimuli.nonzero(variants.variant(name), seed=0).items():
+        most = 3 if key.endswith("bias") else 8
+        assert set(np.unique(values)) <= {s * m for s in (-1, 1) for m in range(1, most + 1)}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_the_papers_initialisation_is_that_of_section_5_in(layer):
+    params = stimuli.paper_init(variants.paper().only(layer), seed=0)
+    weight = params[f"{layer}.weight"].astype(np.float64)
+    assert (params[f"{layer}.bias"] == (layer in ("conv2", "conv4", "conv5", "fc6", "fc7"))).all()
+    assert abs(weight.std() / 0.01 - 1) < 2e-5 + 4 / np.sqrt(2 * weight.size)  # 2e-5: the table's tails
+    assert abs(weight.mean()) < 4 * 0.01 / np.sqrt(weight.size)
+
+
+# What the stimuli show ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [*THIN, "paper"])
+def test_every_sum_of_the_exact_stimulus_is_exact_down_to_fc8_in(name):
+    t = truth(name, "exact")
+    down_to_fc8 = t.network.names()[: t.network.names().index("fc8") + 1]
+    assert t.exact_layers >= set(down_to_fc8)
+    assert max(t.magnitudes.values()) < 2**21  # measured 2^20.75 in `paper`; exact up to 2^24
+
+
+@pytest.mark.parametrize("name", THIN)
+def test_the_normalisation_of_the_exact_stimulus_is_the_identity_in(name):
+    trace = truth(name, "exact").trace
+    for number in (1, 2):
+        np.testing.assert_array_equal(trace[f"norm{number}"], trace[f"relu{number}"])
+
+
+@pytest.mark.parametrize("layer", [f"relu{i}" for i in range(1, 8)])
+def test_a_third_or_more_of_the_exact_activations_of_the_paper_are_alive_after(layer):
+    assert 0.35 < (truth("paper", "exact").trace[layer] > 0).mean() < 0.65
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("name", [*THIN, "paper"])
+def test_the_dense_stimulus_is_exact_and_has_no_zero_in(name, layer):
+    s = stimuli.stimulus(variants.variant(name), f"dense.{layer}", seed=0)
+    assert s.x.all()
+    assert s.params[f"{layer}.weight"].all()
+    assert Truth(s).exact(layer)
+
+
+@pytest.mark.parametrize("layer", ["relu1", "relu2"])
+@pytest.mark.parametrize("name", [*THIN, "paper"])
+def test_large_activations_reach_the_normalisation_in(name, layer):
+    assert np.sqrt(np.square(truth(name, "large").trace[layer]).mean()) >= 30
+
+
+@pytest.mark.parametrize("name", [*THIN, "paper"])
+def test_one_tap_makes_every_affine_layer_round_only_once_in(name):
+    t = truth(name, "one-tap")
+    for layer in t.network.layers:
+        if isinstance(layer, AFFINE):
+            x = t.input_of(layer.name).astype(np.float32)
+            single, double = oracle.apply(layer, t.params, x), oracle.apply(layer, t.params, x.astype(np.float64))
+            np.testing.assert_array_equal(single, double.astype(np.float32))
+
+
+@pytest.mark.parametrize("name", [*THIN, "paper"])
+def test_one_tap_activations_live_on_in(name):
+    trace = truth(name, "one-tap").trace
+    assert all((trace[f"relu{i}"] > 0).mean() > 0.35 for i in range(1, 8))
+
+
+# Photograph ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(227, 227), (100, 128), (256, 256)], ids=["227 x 227", "100 x 128", "256 x 256"])
+def test_the_photograph_is_centred_rgb_of(size):
+    x = photograph.photograph(*size)
+    assert (x.shape, x.dtype) == ((1, 3, *size), np.float32)
+    mean = np.array(photograph.MEAN_RGB, dtype=np.float32)[:, None, None]
+    assert (np.rint(x + mean) == np.round(x + mean, 3)).all()  # grey levels before the mean is subtracted
+    assert -124 < x.min() < -50
+    assert 50 < x.max() < 152
+
+
+def test_a_smaller_crop_is_the_middle_of_a_larger_one():
+    np.testing.assert_array_equal(photograph.photograph(100, 128), photograph.photograph(256, 256)[..., 78:178, 64:192])
+
+
+@pytest.mark.parametrize("size", [(257, 100), (100, 257)], ids=["rows", "columns"])
+def test_a_crop_cannot_have_257(size):
+    with pytest.raises(ValueError, match="found a crop of .*257.*, expected at most 256 x 256"):
+        photograph.photograph(*size)
+
+
+# Names and padding --------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_stimulus_is_refused_with_the_nearest_name():
+    with pytest.raises(KeyError, match="did you mean 'exact'.*Known: exact, one-tap"):
+        stimuli.stimulus(UNEVEN, "exat", 0)
+
+
+@pytest.mark.parametrize("name", variants.names())
+def test_stimuli_about_padding_exist_only_where_it_is_uneven_so_in(name):
+    about_padding = {"impulse", "enlarged-exact", "enlarged-photograph"} & set(stimuli.names(variants.variant(name)))
+    assert len(about_padding) == (3 if "224" in name else 0)
+
+
+@pytest.mark.parametrize("name", ["impulse", "enlarged-exact"])
+def test_the_paper_at_227_refuses(name):
+    with pytest.raises(KeyError, match="unknown stimulus"):
+        stimuli.stimulus(variants.paper(), name, 0)
+
+
+@pytest.mark.parametrize("name", ["exact", "photograph"])
+@pytest.mark.parametrize("variant", ["paper-224-thin", "paper-224"])
+def test_the_zeros_may_be_padding_or_pixels_in(variant, name):
+    padded, enlarged = truth(variant, name), truth(variant, f"enlarged-{name}")
+    assert enlarged.network["conv1"].padding == (0, 0)
+    assert enlarged.x.shape[2:] == tuple(size + 3 for size in padded.x.shape[2:])
+    assert not enlarged.x[..., -3:, :].any()
+    assert not enlarged.x[..., -3:].any()
+    for layer, y in padded.trace.items():
+        np.testing.assert_array_equal(enlarged.trace[layer], y)

@@ -169,7 +169,7 @@ class Model:
                 if variable.name == "kernel":
                     found[f"{layer.name}.weight"] = from_keras(variable.value)
                 else:
-                    found[f"{layer.name}.{variable.name}"] = ops.convert_to_numpy(variable.value)
+                    found[f"{layer.name}.{variable.name}"] = np.asarray(variable)
         return found
 
     def flags(self) -> dict[str, str]:

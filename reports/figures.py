@@ -72,12 +72,18 @@ def scatter(axis: Any, rows: pd.DataFrame, layers: list[str], value: str) -> Non
                 color=COLOURS[number % len(COLOURS)],
                 fillstyle=fill,
                 markersize=5,
-                label=f"{impl}, {stimulus}",
+                label=f"{short_name(impl)}, {stimulus}",
             )
     axis.set_xticks(range(len(layers)), layers, rotation=60, ha="right", fontsize=9)
     axis.set_xlim(-0.7, len(layers) - 0.3)
     axis.grid(True, which="major", color="#dddddd", linewidth=0.6)
     axis.set_axisbelow(True)
+
+
+def short_name(impl: str) -> str:
+    """A file by its last part: paths do not fit into a legend."""
+    name = Path(impl).name
+    return name if len(name) <= 24 else f"{name[:23]}..."
 
 
 def rmse(table: pd.DataFrame, layers: list[str], variant: str) -> Figure:

@@ -4,15 +4,14 @@ import itertools
 
 import numpy as np
 import pytest
-
 from alexnet_parity.reference import oracle, stimuli, variants
 from alexnet_parity.reference.input_size import HYPOTHESES, PADDINGS_OF_224, padded_like, windows
 
 BY_ID = {h.id: h for h in HYPOTHESES}
 FITS, SMALL, CEIL_7 = ((27, 13, 6), (27, 13, 6)), ((26, 12, 5), (27, 13, 6)), ((27, 13, 6), (28, 14, 7))
 
-# id: zeros read after the image (negative: pixels left unread), conv1, (maps after pools that round down, that round up),
-# shows the 55, 13 and 6 of the paper, has 150,528 inputs
+# id: zeros read after the image (negative: pixels left unread), conv1, (maps after pools that round down, maps after
+# pools that round up), shows the 55, 13 and 6 of the paper, has 150,528 inputs
 TABLE = {
     "A": (0, 55, FITS, True, False),
     "B": (-1, 54, SMALL, False, True),
@@ -93,7 +92,8 @@ def answers():
 @pytest.mark.parametrize("image", [0, 1], ids=["the first pixel", "the last pixel"])
 def test_each_padding_answers_differently_to_a_light_in(answers, image):
     assert all(y.shape == (2, 96, 55, 55) for y in answers.values())
-    assert not [pair for pair in itertools.combinations(answers, 2) if np.array_equal(*(answers[p][image] for p in pair))]
+    pairs = itertools.combinations([y[image] for y in answers.values()], 2)
+    assert not any(np.array_equal(one, other) for one, other in pairs)
 
 
 @pytest.mark.parametrize("padding", PADDINGS_OF_224, ids=[f"{b} before and {a} after" for b, a in PADDINGS_OF_224])

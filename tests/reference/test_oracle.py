@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-
 from alexnet_parity.reference import oracle, stimuli, variants
 from alexnet_parity.reference.spec import Conv, Dense, Dropout, Flatten, Layer, Lrn, Pool, Relu, Softmax
 
@@ -28,7 +27,7 @@ def weighted(layer: Conv | Dense, seed: int, shape: tuple[int, ...]) -> oracle.P
 
 
 def loops_conv(x, weight, bias, layer):
-    """y[b, o, r, s] = bias[o] + sum over i, u, v of weight[o, i, u, v] * x[b, i, r stride + u - pad, s stride + v - pad]."""
+    """y[b, o, r, s] = bias[o] + sum over i, u, v of w[o, i, u, v] * x[b, i, r stride + u - pad, s stride + v - pad]."""
     (n, _, h, w), (filters, inputs, k, _), (before, after) = x.shape, weight.shape, layer.padding
     rows, columns = ((size + before + after - k) // layer.stride + 1 for size in (h, w))
     y = np.zeros((n, filters, rows, columns))
@@ -147,7 +146,10 @@ MISTAKES = {  # case, (layer, params) -> the mistaken (layer, params)
         "a convolution with more zeros before than after",
         lambda x, p: (Conv("c", 4, 4, stride=2, padding=(1, 2)), p),
     ),
-    "the groups exchanged": ("a convolution in two groups", lambda x, p: (x, p | {"c.weight": np.roll(p["c.weight"], 3, 0)})),
+    "the groups exchanged": (
+        "a convolution in two groups",
+        lambda x, p: (x, p | {"c.weight": np.roll(p["c.weight"], 3, axis=0)}),
+    ),
     "one weight off by 2^-20": ("a dense layer", lambda x, p: (x, p | {"d.weight": p["d.weight"] * (1 + 2**-20)})),
 }
 
@@ -237,7 +239,7 @@ def test_a_pool_of_negative_numbers_never_sees_a_padded_zero_and(layer, want):
 def test_flattening_runs_over_columns_then_rows_then_channels():
     x = np.arange(2 * 2 * 3 * 4.0).reshape(2, 2, 3, 4)
     y = oracle.apply(Flatten("f"), {}, x)
-    assert [y[1, c * 12 + r * 4 + s] for c, r, s in np.ndindex(2, 3, 4)] == [x[1, c, r, s] for c, r, s in np.ndindex(2, 3, 4)]
+    assert all(y[1, c * 12 + r * 4 + s] == x[1, c, r, s] for c, r, s in np.ndindex(2, 3, 4))
 
 
 def test_a_dense_layer_by_hand():
@@ -277,7 +279,8 @@ def test_squares_are_the_layer_on_squared_values_of(layer, shape):
 @pytest.mark.parametrize(("layer", "shape"), AFFINE.values(), ids=AFFINE)
 def test_variance_is_carried_by_squared_weights_and_without_the_bias_of(layer, shape):
     params, variance = weighted(layer, 1, shape[1:]), draw(11, *shape) ** 2
-    want = loops(layer, {f"{layer.name}.weight": params[f"{layer.name}.weight"] ** 2, f"{layer.name}.bias": np.zeros(99)}, variance)
+    squared = {name: p**2 if name.endswith("weight") else 0 * p for name, p in params.items()}
+    want = loops(layer, squared, variance)
     np.testing.assert_allclose(oracle.carry_variance(layer, params, variance), want, **EXACT)
 
 

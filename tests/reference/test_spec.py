@@ -3,14 +3,15 @@
 import dataclasses
 
 import pytest
-
 from alexnet_parity.reference import variants
 from alexnet_parity.reference.spec import Conv, Dense, Flatten, Lrn, Network, Pool, Relu
 
-LAYERS = (
-    "conv1 relu1 norm1 pool1 conv2 relu2 norm2 pool2 conv3 relu3 conv4 relu4 conv5 relu5 pool5 flatten "
-    "fc6 relu6 drop6 fc7 relu7 drop7 fc8 prob"
-).split()
+LAYERS = [
+    *("conv1", "relu1", "norm1", "pool1"),
+    *("conv2", "relu2", "norm2", "pool2"),
+    *("conv3", "relu3", "conv4", "relu4", "conv5", "relu5", "pool5", "flatten"),
+    *("fc6", "relu6", "drop6", "fc7", "relu7", "drop7", "fc8", "prob"),
+]
 PARAMETERS = {
     "conv1": 34_944,
     "conv2": 307_456,
@@ -105,7 +106,9 @@ def test_there_are_659272_neurons_behind_the_input_of(name):
     assert variants.variant(name).neurons() == 659_272
 
 
-@pytest.mark.parametrize(("layer", "count"), MULTIPLY_ADDS.items(), ids=[f"{k} takes {v:,}" for k, v in MULTIPLY_ADDS.items()])
+@pytest.mark.parametrize(
+    ("layer", "count"), MULTIPLY_ADDS.items(), ids=[f"{k} takes {v:,}" for k, v in MULTIPLY_ADDS.items()]
+)
 def test_multiply_adds_are_outputs_times_products_so_that(layer, count):
     assert variants.paper().multiply_adds()[layer] == count
 
@@ -205,7 +208,11 @@ def test_edit_changes_one_field_of_one_layer_and_leaves_the_original_alone():
         ("norm1", {"alfa": 1.0}, "did you mean 'alpha'.*It has: .*n k alpha beta towers"),
         ("relu1", {"zzz": 1.0}, "no field 'zzz' It has: name source"),
     ],
-    ids=["layer with the nearest and all real names", "field with the nearest and all real names", "field that resembles none"],
+    ids=[
+        "layer with the nearest and all real names",
+        "field with the nearest and all real names",
+        "field that resembles none",
+    ],
 )
 def test_edit_refuses_an_unknown(layer, changes, message):
     with pytest.raises(KeyError, match=message):

@@ -6,7 +6,6 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-
 from alexnet_parity.checks.truth import Truth
 from alexnet_parity.reference import draws, oracle, photograph, stimuli, variants
 from alexnet_parity.reference.spec import AFFINE
@@ -31,7 +30,10 @@ def per_group(network, layer: str, weight: np.ndarray) -> list[np.ndarray]:
 # Draws --------------------------------------------------------------------------------------------------------------
 
 PINNED = {  # computed once; a change here means that no recorded number can be repeated
-    "words": (lambda: draws.words(1, "a stream", 1000), "73ae025633923c60047f2c53cbb6a31950f19c43b91b55f9aea0b7be52e91dc4"),
+    "words": (
+        lambda: draws.words(1, "a stream", 1000),
+        "73ae025633923c60047f2c53cbb6a31950f19c43b91b55f9aea0b7be52e91dc4",
+    ),
     "normal": (
         lambda: draws.normal(1, "a stream", (10, 7, 3), 0.01),
         "4aa6626e40438b7144536c243412d5e95056006b6e769da2d4cf9a8d22ac6d33",
@@ -114,7 +116,12 @@ def test_a_permutation_contains_each_number_once():
 
 @pytest.mark.parametrize(
     "other",
-    [{"b": np.zeros((2, 3))}, {"a": np.zeros((3, 2))}, {"a": np.full((2, 3), -0.0)}, {"a": np.zeros((2, 3)), "b": np.zeros(0)}],
+    [
+        {"b": np.zeros((2, 3))},
+        {"a": np.zeros((3, 2))},
+        {"a": np.full((2, 3), -0.0)},
+        {"a": np.zeros((2, 3)), "b": np.zeros(0)},
+    ],
     ids=["the name", "the shape", "the sign of a zero", "one more array"],
 )
 def test_a_digest_sees(other):
@@ -161,7 +168,9 @@ def test_the_distance_of_a_deviation_off_by_a_tenth_would_be_seen():
     assert max(abs(NormalDist(0, 1.1).cdf(v) - NormalDist().cdf(v)) for v in x) > 1.4 * 1.95 / np.sqrt(20_000)
 
 
-@pytest.mark.parametrize("choices", [stimuli.PIXELS, stimuli.SMALL, stimuli.BIASES], ids=["pixels", "weights", "biases"])
+@pytest.mark.parametrize(
+    "choices", [stimuli.PIXELS, stimuli.SMALL, stimuli.BIASES], ids=["pixels", "weights", "biases"]
+)
 def test_integers_are_the_choices_each_about_as_often_for(choices):
     values, counts = np.unique(draws.integers(1, "a stream", (48_000,), choices), return_counts=True)
     assert sorted(choices) == list(values)
@@ -286,7 +295,7 @@ def test_a_smaller_crop_is_the_middle_of_a_larger_one():
 
 @pytest.mark.parametrize("size", [(257, 100), (100, 257)], ids=["rows", "columns"])
 def test_a_crop_cannot_have_257(size):
-    with pytest.raises(ValueError, match="found a crop of .*257.*, expected at most 256 x 256"):
+    with pytest.raises(ValueError, match=r"found a crop of .*257.*, expected at most 256 x 256"):
         photograph.photograph(*size)
 
 
@@ -294,7 +303,7 @@ def test_a_crop_cannot_have_257(size):
 
 
 def test_an_unknown_stimulus_is_refused_with_the_nearest_name():
-    with pytest.raises(KeyError, match="did you mean 'exact'.*Known: exact, one-tap"):
+    with pytest.raises(KeyError, match=r"did you mean 'exact'.*Known: exact, one-tap"):
         stimuli.stimulus(UNEVEN, "exat", 0)
 
 

@@ -1,0 +1,110 @@
+"""Strangers' implementations go wrong in many ways: each is one clear finding, and nobody else's result is lost."""
+
+from __future__ import annotations
+
+import pytest
+from harness import NUMPY, SUPPORT, findings_of, run
+
+MISBEHAVING = str(SUPPORT / "misbehaving.py")
+CHECKS = ("--check", "structure", "--check", "exact", "--check", "local")
+
+
+def outcome(way, monkeypatch, tmp_path, *more):
+    """(exit status, findings about the misbehaving one, findings about a good one beside it)."""
+    monkeypatch.setenv("ALEXNET_MISBEHAVES", way)
+    file = tmp_path / "findings.json"
+    names = ("--impl", MISBEHAVING, "--impl", NUMPY, "--variant", "paper-thin")
+    status = run("verify", *names, *CHECKS, "--json", file, *more)
+    found = findings_of(file) if file.exists() else []
+    return status, [f for f in found if f.impl == MISBEHAVING], [f for f in found if f.impl == NUMPY]
+
+
+def wrong(findings):
+    return [f for f in findings if f.status not in ("PASS", "KNOWN", "UNSUPPORTED")]
+
+
+# way: (check, layer, status, words in `got`)
+WAYS = {
+    "conv3 is missing": ("structure-shapes", "conv3", "ERROR", "none"),
+    "conv3 is misnamed": ("structure-shapes", "conv3", "ERROR", "did you mean 'conv_3'"),
+    "conv3 is channels last": ("structure-shapes", "conv3", "FAIL", "shape"),
+    "conv3 is float64": ("structure-shapes", "conv3", "FAIL", "dtype float64"),
+    "conv3 is NaN": ("local-large", "conv3", "FAIL", "not finite, first at [0, 1, 2, 3]: nan"),
+    "conv3 is infinite": ("exact-local", "conv3", "FAIL", "inf"),
+    "conv3 is a list": ("structure-shapes", "conv3", "ERROR", "expected a numpy.ndarray"),
+    "conv3 is complex": ("structure-shapes", "conv3", "ERROR", "complex64"),
+    "conv3 is empty": ("structure-shapes", "conv3", "FAIL", "shape"),
+    "conv3 has one image": ("structure-shapes", "conv3", "FAIL", "shape"),
+    "a parameter is missing": ("structure-readback", "fc7", "ERROR", "not in params()"),
+    "a parameter too many": ("structure-readback", "norm1", "ERROR", "norm1.gamma"),
+    "a parameter is no array": ("structure-readback", "fc7", "ERROR", "str"),
+    "params raises": ("structure-readback", "conv1", "ERROR", "no weights for you"),
+    "returns nothing": ("structure-shapes", "conv1", "ERROR", "activations() raised"),
+    "returns a list of arrays": ("structure-shapes", "conv1", "ERROR", "expected a mapping or (name, array) pairs"),
+    "build raises": ("exact-chain", "conv1", "ERROR", "build() raised RuntimeError: out of luck"),
+    "raises on import": ("exact-chain", "conv1", "ERROR", "no luck today"),
+    "exits on import": ("exact-chain", "conv1", "ERROR", "exited with status 3"),
+    "raises at fc6": ("exact-chain", "fc6", "ERROR", "RuntimeError: matrix sizes do not match"),
+    "exits at fc6": ("exact-chain", "fc6", "ERROR", "exited with status 0"),
+    "crashes at fc6": ("exact-chain", "fc6", "ERROR", "SIGSEGV"),
+    "is killed at fc6": ("exact-chain", "fc6", "ERROR", "SIGKILL (out of memory?)"),
+    "overwrites its input": ("local-large", "conv1", "FAIL", ""),
+    "build changes the given weights": ("structure-readback", "conv1", "FAIL", "differ"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_misbehaviour_is_one_clear_finding_and_the_others_survive(way, monkeypatch, tmp_path):
+    check, layer, expected, words = WAYS[way]
+    status, theirs, good = outcome(way, monkeypatch, tmp_path)
+    assert status == 1
+    matching = [f for f in wrong(theirs) if (f.check, f.layer, f.status) == (check, layer, expected)]
+    assert matching, [(f.check, f.layer, f.status, f.got) for f in wrong(theirs)]
+    assert words in matching[0].got
+    assert "\n" not in matching[0].got
+    assert good
+    assert not wrong(good)
+
+
+@pytest.mark.parametrize("way", ["raises at fc6", "exits at fc6", "crashes at fc6", "is killed at fc6"])
+def test_what_came_before_a_crash_is_judged(way, monkeypatch, tmp_path):
+    _, theirs, _ = outcome(way, monkeypatch, tmp_path)
+    passed = {f.layer for f in theirs if f.check == "exact-chain" and f.status == "PASS"}
+    assert {"conv1", "norm2", "conv5", "flatten"} <= passed
+    assert "fc6" not in passed
+
+
+def test_layers_fed_with_nan_are_not_judged_alone(monkeypatch, tmp_path):
+    _, theirs, _ = outcome("conv3 is NaN", monkeypatch, tmp_path)
+    assert {f.layer for f in wrong(theirs) if f.check == "local-large"} == {"conv3"}
+    assert "relu3" not in {f.layer for f in theirs if f.check == "local-large"}
+
+
+def test_hung_implementation_is_ended_as_error(monkeypatch, tmp_path):
+    status, theirs, good = outcome("hangs at fc6", monkeypatch, tmp_path, "--timeout", "4")
+    assert status == 1
+    assert any("no sign of life for 4 s" in f.got and f.layer == "fc6" for f in theirs)
+    assert any(f.layer == "conv5" and f.status == "PASS" for f in theirs)
+    assert good
+    assert not wrong(good)
+
+
+def test_prints_do_not_disturb(monkeypatch, tmp_path):
+    status, theirs, _ = outcome("prints", monkeypatch, tmp_path)
+    assert status == 0
+    assert not wrong(theirs)
+
+
+def test_unsupported_is_no_failure_and_says_why(monkeypatch, tmp_path):
+    status, theirs, _ = outcome("build is unsupported", monkeypatch, tmp_path)
+    assert status == 0
+    assert {f.status for f in theirs} == {"UNSUPPORTED"}
+    assert "no LRN" in theirs[0].got
+
+
+def test_missing_framework_ends_with_status_2_and_one_line(monkeypatch, tmp_path, capsys):
+    status, _, _ = outcome("imports what is missing", monkeypatch, tmp_path)
+    said = capsys.readouterr().err.strip()
+    assert status == 2
+    assert "a_framework_that_nobody_has" in said
+    assert "\n" not in said

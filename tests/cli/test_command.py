@@ -1,0 +1,194 @@
+"""The command as a person meets it: exit status, one clear line, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from harness import NUMPY, findings_of, run
+
+THIN = ("--impl", NUMPY, "--variant", "paper-thin")
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["verify", "--impl", "trch"], "did you mean 'torch'?"),
+        (["verify", "--impl", "no/such/file.py"], "no file"),
+        (["verify", "--impl", "no.such.module"], "no implementation, module or file"),
+        (["verify", *THIN, "--check", "exact-chian"], "did you mean 'exact-chain'?"),
+        (["verify", *THIN, "--check", "loacl"], "did you mean 'local'?"),
+        (["verify", "--impl", NUMPY, "--variant", "papr"], "did you mean 'paper'?"),
+        (["spec", "--variant", "single_tower"], "did you mean 'single-tower'?"),
+        (["verify", *THIN, "--seed", "-1"], "whole number"),
+        (["verify", *THIN, "--seed", "1.5"], "whole number"),
+        (["verify", *THIN, "--timeout", "0"], "above 0"),
+        (["verify", *THIN, "--timeout", "nan"], "above 0"),
+        (["verify", *THIN, "--device", "tpu"], "invalid choice"),
+        (["verify", *THIN, "--device", "cuda"], "takes no device"),
+        (["verify", *THIN, "--json", "/no/such/folder/f.json"], "no folder"),
+        (["verify", *THIN, "--json", "/"], "it is a folder"),
+        (["report", "none.json"], "No such file"),
+        (["verfy"], "invalid choice"),
+        ([], "COMMAND"),
+    ],
+    ids=" ".join,
+)
+def test_bad_usage_is_one_line_and_status_2(arguments, words, capsys):
+    assert run(*arguments) == 2
+    said = capsys.readouterr()
+    assert words in said.err
+    assert len(said.err.strip().splitlines()) == 1
+    assert "Traceback" not in said.err
+    assert not said.out
+
+
+def test_verify_writes_all_that_is_asked_and_says_pass(tmp_path, capsys):
+    outputs = {name: tmp_path / name for name in ("f.json", "parity.md", "j.xml")}
+    flags = ("--json", outputs["f.json"], "--report", outputs["parity.md"], "--junit", outputs["j.xml"])
+    assert run("verify", *THIN, *flags) == 0
+    assert capsys.readouterr().out.strip().splitlines()[-1].startswith("PASS: ")
+    assert json.loads(outputs["f.json"].read_text())["summary"]["verdict"] == "PASS"
+    assert ElementTree.parse(outputs["j.xml"]).getroot().find(".//failure") is None
+    text = outputs["parity.md"].read_text()
+    assert "**Verdict: PASS.**" in text
+    assert "not run here" in text
+    for picture in ("parity-error-share.svg", "parity-input-size.svg", "parity-rmse.svg"):
+        assert f"figures/{picture}" in text
+        assert (tmp_path / "figures" / picture).read_text().rstrip().endswith("</svg>")
+
+
+def test_the_replay_of_a_finding_runs_that_check_again(tmp_path):
+    first, again = tmp_path / "first.json", tmp_path / "again.json"
+    run("verify", *THIN, "--check", "local-large", "--seed", "3", "--json", first)
+    replay = findings_of(first)[0].replay.split()
+    assert replay[0] == "alexnet-parity"
+    assert run(*replay[1:], "--json", again) == 0
+    assert findings_of(again) == findings_of(first)
+
+
+def test_check_selects_a_family(tmp_path):
+    run("verify", *THIN, "--check", "exact", "--json", tmp_path / "f.json")
+    assert {f.check.partition("-")[0] for f in findings_of(tmp_path / "f.json")} == {"exact"}
+
+
+def test_the_oracle_alone_needs_no_implementation_to_run(tmp_path):
+    run("verify", *THIN, "--check", "sensitivity", "--json", tmp_path / "f.json")
+    assert {f.impl for f in findings_of(tmp_path / "f.json")} == {"oracle"}
+
+
+def test_an_implementation_is_found_as_a_module_in_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "theirs.py").write_text("from numpy_alexnet import build\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.path.dirname(NUMPY))
+    assert run("verify", "--impl", "theirs", "--variant", "paper-thin", "--check", "exact-chain") == 0
+
+
+def test_separate_runs_merge_into_one_report(tmp_path):
+    copy = tmp_path / "other.py"
+    copy.write_text(Path(NUMPY).read_text())
+    files = []
+    for number, impl in enumerate((NUMPY, copy)):
+        files.append(tmp_path / f"{number}.json")
+        assert run("verify", "--impl", impl, "--variant", "paper-224-thin", "--json", files[-1]) == 0
+    assert run("report", *files, "-o", tmp_path / "merged.md", "--json", tmp_path / "merged.json") == 0
+    assert len({f.impl for f in findings_of(tmp_path / "merged.json")}) == 3  # both, and the oracle once
+    assert "These findings come from separate runs" in (tmp_path / "merged.md").read_text()
+
+
+def test_runs_with_different_seeds_do_not_merge(tmp_path, capsys):
+    for seed in ("0", "1"):
+        run("verify", *THIN, "--check", "exact-chain", "--seed", seed, "--json", tmp_path / f"{seed}.json")
+    capsys.readouterr()
+    assert run("report", tmp_path / "0.json", tmp_path / "1.json", "-o", tmp_path / "out.md") == 2
+    assert "digests differ" in capsys.readouterr().err
+    assert not (tmp_path / "out.md").exists()
+
+
+def test_a_file_cut_short_loses_no_existing_report(tmp_path, capsys):
+    report, good = tmp_path / "parity.md", tmp_path / "f.json"
+    run("verify", *THIN, "--check", "exact-chain", "--json", good, "--report", report)
+    before = report.read_text()
+    good.write_text(good.read_text()[:-500])
+    capsys.readouterr()
+    assert run("report", good, "-o", report) == 2
+    assert "cut short" in capsys.readouterr().err
+    assert report.read_text() == before
+
+
+WRONG = """
+import numpy as np
+import numpy_alexnet
+
+class Model(numpy_alexnet.Model):
+    def activations(self, x):
+        for name, array in super().activations(x).items():
+            yield name, array * np.float32(1.001) if name == "norm2" else array
+
+def build(network, params):
+    return Model(network, params)
+"""
+
+
+def test_a_wrong_implementation_fails_and_the_report_names_the_layer_first(tmp_path, monkeypatch, capsys):
+    mine = tmp_path / "mine.py"
+    mine.write_text(WRONG)
+    monkeypatch.setenv("PYTHONPATH", os.path.dirname(NUMPY))
+    report = tmp_path / "parity.md"
+    flags = ("--report", report, "--junit", tmp_path / "j.xml")
+    assert run("verify", "--impl", mine, "--variant", "paper-thin", *flags) == 1
+    assert "FAIL: " in capsys.readouterr().out.strip().splitlines()[-1]
+    text = report.read_text()
+    assert "**Verdict: FAIL.**" in text
+    first = text.partition("### First departure of each implementation")[2].strip().splitlines()[2]
+    assert "norm2" in first
+    assert "alexnet-parity verify" in first
+    assert ElementTree.parse(tmp_path / "j.xml").getroot().find(".//failure") is not None
+
+
+def test_spec_json_is_complete(capsys):
+    assert run("spec", "--variant", "paper-224", "--json") == 0
+    spec = json.loads(capsys.readouterr().out)
+    assert spec["totals"] == {"parameters": 60_965_224, "multiply_adds": 724_406_816, "neurons": 659_272}
+    assert spec["layers"][0]["padding"] == [0, 3]
+    assert sum(layer["parameters"] for layer in spec["layers"]) == 60_965_224
+    assert all(layer["source"] for layer in spec["layers"])
+
+
+def test_list_names_everything(capsys):
+    assert run("list") == 0
+    said = capsys.readouterr().out
+    for name in ("keras_ops", "tf_nn", "torch", "single-tower", "paper-224-thin", "exact-one-tap", "sensitivity-fields"):
+        assert name in said
+
+
+COMMAND = [sys.executable, "-m", "alexnet_parity.cli", "verify", *THIN, "--check", "exact-chain"]
+
+
+def test_progress_is_silent_in_a_pipe():
+    done = subprocess.run(COMMAND, capture_output=True, check=True)
+    assert done.stderr == b""
+
+
+def test_progress_shows_on_a_terminal():
+    ours, theirs = pty.openpty()
+    done = subprocess.run(COMMAND, stdout=subprocess.DEVNULL, stderr=theirs, check=True)
+    os.close(theirs)
+    said = b""
+    while b"exact-chain" not in said:
+        said += os.read(ours, 4096)
+    assert done.returncode == 0
+    assert b"\r" in said
+
+
+def test_a_reader_that_goes_away_is_no_traceback():
+    head = subprocess.run(
+        f"{sys.executable} -m alexnet_parity.cli spec --json | head -1", shell=True, capture_output=True, check=True
+    )
+    assert head.stderr == b""

@@ -1,0 +1,162 @@
+"""Findings files are written whole and read with suspicion."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from alexnet_parity.checks.finding import Finding, Status
+from alexnet_parity.reports import files, findings_file, junit
+from alexnet_parity.reports.findings_file import BadFile, Findings
+
+DIGESTS = {"paper/exact": {"params": "a" * 64, "input": "b" * 64}}
+
+
+def finding(status=Status.PASS, **fields):
+    given = {"layer": "conv1", "impl": "torch", "variant": "paper", "check": "exact-chain", "replay": "alexnet-parity"}
+    return Finding(status, **{**given, "expected": "bits", "got": "bits", **fields})
+
+
+def findings(*rows, digests=DIGESTS):
+    environment = findings_file.environment({"torch": {"torch": "2"}}, 0, "cpu", digests)
+    return Findings(rows or (finding(), finding(layer="conv2", error_over_bound=0.5, numbers={"rmse": 1e-7})), environment)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "findings.json"
+    files.write(path, findings().as_json())
+    return path
+
+
+def test_what_is_written_is_read(path):
+    assert findings_file.read(path) == findings()
+
+
+def test_json_has_the_documented_keys(path):
+    document = json.loads(path.read_text())
+    assert set(document) == {"schema", "environment", "summary", "findings"}
+    assert document["summary"] == {
+        "PASS": 2, "FAIL": 0, "KNOWN": 0, "UNSUPPORTED": 0, "BLIND": 0, "ERROR": 0, "verdict": "PASS",
+    }  # fmt: skip
+    keys = {"check", "impl", "variant", "layer", "status", "expected", "got", "error_over_bound", "source", "hint", "replay"}
+    assert keys <= set(document["findings"][0])
+
+
+@pytest.mark.parametrize("status", ["FAIL", "ERROR", "BLIND"])
+def test_one_bad_finding_makes_the_verdict_fail(status):
+    assert findings(finding(), finding(Status(status))).summary["verdict"] == "FAIL"
+
+
+@pytest.mark.parametrize("status", ["KNOWN", "UNSUPPORTED"])
+def test_known_and_unsupported_do_not(status):
+    assert findings(finding(), finding(Status(status))).summary["verdict"] == "PASS"
+
+
+def test_no_findings_are_no_pass():
+    assert findings_file.summary(())["verdict"] == "FAIL"
+
+
+def test_a_file_cut_short_anywhere_is_refused(path):
+    whole = path.read_text()
+    for percent in range(100):
+        path.write_text(whole[: len(whole) * percent // 100])
+        with pytest.raises(BadFile, match="findings.json"):
+            findings_file.read(path)
+
+
+def edited(path, change):
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+EDITS = {
+    "another schema": (lambda d: d.update(schema="alexnet-parity/findings/0"), "schema"),
+    "a key missing": (lambda d: d.pop("summary"), "summary missing"),
+    "a verdict turned": (lambda d: d["summary"].update(verdict="FAIL"), "does not follow"),
+    "a status turned": (lambda d: d["findings"][0].update(status="FAIL"), "does not follow"),
+    "an unknown status": (lambda d: d["findings"][0].update(status="GREEN"), "GREEN"),
+    "a field missing": (lambda d: d["findings"][0].pop("got"), "got"),
+    "a field too many": (lambda d: d["findings"][0].update(extra=1), "extra"),
+    "a number for a name": (lambda d: d["findings"][0].update(layer=7), "layer"),
+    "a share that is no number": (lambda d: d["findings"][0].update(error_over_bound="small"), "error_over_bound"),
+    "no findings": (lambda d: d.update(findings=[]), "no findings"),
+    "findings of another kind": (lambda d: d.update(findings={"a": 1}), "no findings"),
+    "a finding of another kind": (lambda d: d["findings"].append("PASS"), "wrong fields"),
+    "no environment": (lambda d: d.update(environment=None), "environment"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edited_file_is_refused_with_the_reason(path, edit):
+    change, words = EDITS[edit]
+    edited(path, change)
+    with pytest.raises(BadFile, match=words):
+        findings_file.read(path)
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", "7", '"text"', "{}", "[" * 100_000, "\0"])
+def test_text_that_is_no_findings_file_is_refused(path, text):
+    path.write_text(text)
+    with pytest.raises(BadFile):
+        findings_file.read(path)
+
+
+def test_bytes_that_are_no_text_are_refused(path):
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BadFile, match="UTF-8"):
+        findings_file.read(path)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(BadFile, match="No such file"):
+        findings_file.read(tmp_path / "none.json")
+
+
+def test_merging_keeps_everything_and_counts_the_oracle_once():
+    oracle = finding(impl="oracle", check="sensitivity-fields")
+    one, two = findings(finding(impl="torch"), oracle), findings(finding(impl="keras"), oracle)
+    merged = findings_file.merge([Path("a"), Path("b")], [one, two])
+    assert [f.impl for f in merged.findings] == ["torch", "oracle", "keras"]
+    assert len(merged.environment["runs"]) == 2
+
+
+def test_merging_different_weights_under_one_name_is_refused():
+    other = {"paper/exact": {"params": "c" * 64, "input": "b" * 64}}
+    with pytest.raises(BadFile, match="digests differ"):
+        findings_file.merge([Path("a"), Path("b")], [findings(), findings(digests=other)])
+
+
+def test_merging_a_failure_fails():
+    merged = findings_file.merge([Path("a"), Path("b")], [findings(), findings(finding(Status.FAIL))])
+    assert not merged.good()
+
+
+def test_writing_replaces_whole_or_not_at_all(path, monkeypatch):
+    before = path.read_text()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "replace", full)
+    with pytest.raises(files.Unwritable, match="No space left"):
+        files.write(path, "new")
+    assert path.read_text() == before
+    assert [p.name for p in path.parent.iterdir()] == ["findings.json"]
+
+
+def test_junit_counts_and_explains():
+    rows = [finding(), finding(Status.FAIL, got="a < b & \x00c"), finding(Status.ERROR), finding(Status.UNSUPPORTED)]
+    rows += [finding(Status.BLIND), finding(impl="keras")]
+    root = ElementTree.fromstring(junit.as_xml(findings(*rows)))
+    suites = {suite.get("name"): suite for suite in root}
+    torch = suites["torch paper"]
+    assert {k: torch.get(k) for k in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "5", "failures": "2", "errors": "1", "skipped": "1",
+    }  # fmt: skip
+    assert suites["keras paper"].get("tests") == "1"
+    assert torch.find(".//failure").get("message") == "a < b & ?c"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def unlike(got: Array, expected_shape: tuple[int, ...]) -> str:
     return ""
 
 
-def at(index: tuple[int, ...]) -> str:
+def at(index: tuple[Any, ...]) -> str:
     return "[" + ", ".join(str(int(i)) for i in index) + "]"
 
 

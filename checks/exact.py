@@ -6,7 +6,7 @@ Where it does not hold the finding is BLIND, never PASS.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -52,11 +52,13 @@ def one_tap(recording: Recording, truth: Truth) -> Iterator[Finding]:
     yield from alone(recording, truth, rounds_once)
 
 
-def alone(recording: Recording, truth: Truth, judgeable: object) -> Iterator[Finding]:
-    x = truth.x
+def alone(
+    recording: Recording, truth: Truth, judgeable: Callable[[Layer, Truth, np.ndarray], bool]
+) -> Iterator[Finding]:
+    x: np.ndarray | None = truth.x
     for layer in truth.network.layers:
         got = recording.run().get(layer.name)
-        if got is not None and x is not None and fits(layer, x) and judgeable(layer, truth, x):  # type: ignore[operator]
+        if got is not None and x is not None and fits(layer, x) and judgeable(layer, truth, x):
             yield judged(layer, got, oracle.apply(layer, truth.params, x.astype(np.float64)))
         x = recordable(got)
     yield from missing(recording, truth)

@@ -43,7 +43,9 @@ def as_227_exact(recordings: list[Recording], truth: Truth) -> Iterator[Finding]
     """In exact arithmetic: 224 with its padding and 227 with the same zeros as pixels give the same bits."""
     for layer, one, other in both(recordings, truth):
         if truth.exact(layer) or truth.network[layer].kind == "softmax":
-            yield judged(layer, compare.bitwise(one, other.astype(np.float64)), "the bits of 227 x 227 with the same zeros")
+            yield judged(
+                layer, compare.bitwise(one, other.astype(np.float64)), "the bits of 227 x 227 with the same zeros"
+            )
     yield from missing(recordings[0], truth)
     yield from missing(recordings[1], truth)
 

@@ -35,7 +35,7 @@ class Worker:
     flags: dict[str, str] = field(default_factory=dict)
 
     def start(self) -> None:
-        self.stderr = tempfile.TemporaryFile()
+        self.stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop()
         self.process = subprocess.Popen(
             [sys.executable, "-X", "faulthandler", "-m", "alexnet_parity.checks.worker"],
             stdin=subprocess.PIPE,
@@ -122,7 +122,9 @@ def current_run(recording: Recording, feed: Feed) -> str:
 class Workers:
     """One worker for each target, started at once; iterate for their recordings, in the order in which they are done."""
 
-    def __init__(self, targets: Sequence[Target], feeds: Sequence[Feed], seed: int, device: str, timeout: float) -> None:
+    def __init__(
+        self, targets: Sequence[Target], feeds: Sequence[Feed], seed: int, device: str, timeout: float
+    ) -> None:
         self.expected = len(targets) * len(feeds)
         self.out: queue.Queue[Recording] = queue.Queue()
         self.workers = [Worker(target, feeds, seed, device, timeout, self.out) for target in targets if feeds]

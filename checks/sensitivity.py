@@ -59,7 +59,13 @@ EDITS: tuple[Edit, ...] = (
     Edit(Conv, "kernel", "two pixels smaller", to("kernel", lambda c: c.kernel - 2)),
     Edit(Conv, "stride", "one more", to("stride", lambda c: c.stride + 1)),
     Edit(Conv, "padding", "one pixel further right and down", to("padding", lambda c: shifted(c.padding))),
-    Edit(Conv, "padding", "one pixel more at the right and bottom", to("padding", lambda c: widened(c.padding)), not_reached),
+    Edit(
+        Conv,
+        "padding",
+        "one pixel more at the right and bottom",
+        to("padding", lambda c: widened(c.padding)),
+        not_reached,
+    ),
     Edit(Conv, "groups", "the other grouping", to("groups", lambda c: 1 if c.groups > 1 else 2)),
     Edit(Lrn, "n", "n + 2", to("n", lambda a: a.n + 2)),
     Edit(Lrn, "n", "n - 2", to("n", lambda a: a.n - 2)),
@@ -67,7 +73,12 @@ EDITS: tuple[Edit, ...] = (
     Edit(Lrn, "alpha", "alpha / n", to("alpha", lambda a: a.alpha / a.n)),
     Edit(Lrn, "alpha", "alpha + 1 %", to("alpha", lambda a: a.alpha * 1.01)),
     Edit(Lrn, "beta", "beta + 0.01", to("beta", lambda a: a.beta + 0.01)),
-    Edit(Lrn, "towers", "the window stops at the border of the towers, or no longer does", to("towers", lambda a: 3 - a.towers)),
+    Edit(
+        Lrn,
+        "towers",
+        "the window stops at the border of the towers, or no longer does",
+        to("towers", lambda a: 3 - a.towers),
+    ),
     Edit(Lrn, "name", "left out", nothing),
     Edit(Relu, "name", "left out", nothing),
     Edit(Pool, "kernel", "one pixel smaller", to("kernel", lambda p: p.kernel - 1)),
@@ -124,6 +135,8 @@ def moved(edited: Layer, layer: Layer, inputs: tuple[int, ...], truth: Truth) ->
     if not difference.any():
         return 0.0, "no difference at all"
     tolerance = bounds.local_tolerance(layer, truth.params, x, want)
-    floor = np.maximum(tolerance, bounds.SMALLEST_NORMAL)  # where the layer itself does not round, any change is infinite
+    floor = np.maximum(
+        tolerance, bounds.SMALLEST_NORMAL
+    )  # where the layer itself does not round, any change is infinite
     most = float((difference / floor).max()) if tolerance.any() else np.inf
     return most, f"{most:.3g} x" if np.isfinite(most) else "a change where no rounding is allowed"

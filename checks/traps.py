@@ -114,9 +114,9 @@ def mantissa(bits: int) -> Callable[[Array], Array]:
     def rounded(values: Array) -> Array:
         exact = values.astype(np.float32)
         drop = 23 - bits
-        raw = exact.view(np.uint32)
-        raw = (raw + np.uint32((1 << (drop - 1)) - 1) + ((raw >> drop) & 1)) >> drop << drop
-        return raw.astype(np.uint32).view(np.float32).astype(values.dtype)
+        bits_of = exact.view(np.uint32)
+        nearest = (bits_of + np.uint32((1 << (drop - 1)) - 1) + ((bits_of >> drop) & 1)) >> drop << drop
+        return nearest.astype(np.uint32).view(np.float32).astype(values.dtype)
 
     return rounded
 

@@ -67,5 +67,3 @@ class Truth:
 def whole(values: Array) -> bool:
     """Are all of the numbers integers?"""
     return bool((values == np.rint(values)).all())
-
-

@@ -24,7 +24,7 @@ def main() -> None:
     job = json.load(sys.stdin)
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # prints of the implementation and its framework must not mix with the events
-    sys.stdin = open(os.devnull)
+    sys.stdin = open(os.devnull)  # noqa: SIM115 - for the life of the process
     try:
         module = find.load(find.Target(**job["target"]))
     except ImportError as error:
@@ -55,7 +55,7 @@ def versions() -> dict[str, str]:
 def peak_memory_mb() -> int:
     """The largest resident size of this process so far, in MB; 0 where the system does not tell."""
     try:
-        import resource  # noqa: PLC0415 - not on Windows
+        import resource
     except ImportError:
         return 0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform != "darwin" else 1024**2)

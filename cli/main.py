@@ -48,7 +48,11 @@ def parser() -> Parser:
     verify.add_argument("--device", default="cpu", choices=("cpu", "cuda", "auto"), help="default: cpu")
     verify.add_argument("--seed", type=natural, default=0, metavar="N", help="of weights and inputs; default: 0")
     verify.add_argument(
-        "--timeout", type=seconds, default=600.0, metavar="S", help="end an implementation silent for so long; default 600"
+        "--timeout",
+        type=seconds,
+        default=600.0,
+        metavar="S",
+        help="end an implementation silent for so long; default 600",
     )
     verify.add_argument("--json", type=Path, metavar="FILE", help="the findings as JSON")
     verify.add_argument("--report", type=Path, metavar="FILE", help="a Markdown report with figures beside it")
@@ -110,7 +114,9 @@ def show_list(_: argparse.Namespace) -> int:
     print("Implementations")
     for name in find.own():
         absent = find.missing(name)
-        print(f"  {name:<26} {'needs ' + ', '.join(absent) + f' (extra {find.extra(name)!r})' if absent else 'can run here'}")
+        print(
+            f"  {name:<26} {'needs ' + ', '.join(absent) + f' (extra {find.extra(name)!r})' if absent else 'can run here'}"
+        )
     print("Variants")
     for name in variants.names():
         print(f"  {name:<26} {variants.variant(name).about}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -101,8 +100,7 @@ def show(found: Findings) -> None:
         print(finding.line())
     if len(wrong) > SHOWN:
         print(f"... and {len(wrong) - SHOWN} more (--json FILE has them all)")
-    counts = {name: n for name, n in found.summary.items() if n and name != "verdict"}
-    print(f"{found.summary['verdict']}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
+    print(f"{found.summary['verdict']}: " + ", ".join(f"{n} {name}" for name, n in count(found.findings).items()))
 
 
 def count(findings: Iterable[Finding]) -> dict[str, int]:

@@ -92,7 +92,8 @@ def load(target: Target) -> ModuleType:
         return importlib.import_module(target.module)
     path = Path(target.file)
     spec = importlib.util.spec_from_file_location(f"implementation_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pickling look a module up by its name
     sys.path.insert(0, str(path.parent))  # the file's own neighbours, as when it is run

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from alexnet_parity.impls.interface import Unavailable, Unsupported
+from alexnet_parity.impls.interface import Unsupported
 from alexnet_parity.reference.spec import (
     Conv,
     Dense,
@@ -52,7 +52,7 @@ class TensorFlowLRN(LocalResponseNormalization):
 
     @staticmethod
     def normalise(x: Any, spec: Lrn) -> Any:
-        import tensorflow as tf  # noqa: PLC0415 - nothing else here is bound to one backend
+        import tensorflow as tf
 
         return tf.nn.local_response_normalization(x, spec.n // 2, bias=spec.k, alpha=spec.alpha, beta=spec.beta)
 
@@ -140,7 +140,7 @@ def select(device: str) -> str:
     """The device to run on, after switching TF32 and non-deterministic kernels off in the backend."""
     if keras.backend.backend() != "tensorflow":
         raise Unsupported(f"device selection knows the TensorFlow backend only, found {keras.backend.backend()}")
-    from alexnet_parity.impls import tf_nn  # noqa: PLC0415 - bound to the TensorFlow backend
+    from alexnet_parity.impls import tf_nn
 
     return "gpu:0" if "GPU" in tf_nn.select(device) else "cpu:0"
 
@@ -173,7 +173,7 @@ class Model:
         return found
 
     def flags(self) -> dict[str, str]:
-        from alexnet_parity.impls import tf_nn  # noqa: PLC0415
+        from alexnet_parity.impls import tf_nn
 
         return {"backend": keras.backend.backend(), **tf_nn.flags(self.device)}
 

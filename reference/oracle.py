@@ -27,7 +27,7 @@ def conv(x: Array, weight: Array, bias: Array, layer: Conv) -> Array:
     windows = sliding_window_view(x, weight.shape[2:], axis=(2, 3))[:, :, :: layer.stride, :: layer.stride]
     outputs = []
     for maps, kernels in zip(np.split(windows, layer.groups, axis=1), np.split(weight, layer.groups), strict=True):
-        n, c, h, w, _, _ = maps.shape
+        n, _, h, w, _, _ = maps.shape
         patches = maps.transpose(0, 2, 3, 1, 4, 5).reshape(n * h * w, -1)  # (N H' W', C/G K K)
         sums = patches @ kernels.reshape(len(kernels), -1).T  # (N H' W', O/G)
         outputs.append(sums.reshape(n, h, w, -1).transpose(0, 3, 1, 2))  # (N, O/G, H', W')
@@ -59,7 +59,7 @@ def lrn(x: Array, layer: Lrn) -> Array:
 
 def pool(x: Array, layer: Pool) -> Array:
     """Maximum over windows; one that the edge cuts (`ceil`) sees only what is there."""
-    n, c, h, w = x.shape
+    _, c, h, w = x.shape
     _, rows, columns = layer.output((c, h, w))
     reach = [(count - 1) * layer.stride + layer.kernel - size for count, size in ((rows, h), (columns, w))]
     below, right = (max(0, r) for r in reach)

@@ -59,7 +59,9 @@ class Conv(Layer):
     def output(self, shape: Shape) -> Shape:
         c, h, w = _maps(self, shape)
         if c % self.groups or self.channels % self.groups:
-            raise ValueError(f"{self.name}: {c} inputs and {self.channels} outputs do not divide into {self.groups} groups")
+            raise ValueError(
+                f"{self.name}: {c} inputs and {self.channels} outputs do not divide into {self.groups} groups"
+            )
         return (self.channels, *(_windows(self, n + sum(self.padding)) for n in (h, w)))
 
     def param_shapes(self, shape: Shape) -> dict[str, Shape]:
@@ -155,7 +157,7 @@ AFFINE = (Conv, Dense)
 def _maps(layer: Layer, shape: Shape) -> tuple[int, int, int]:
     if len(shape) != 3:
         raise ValueError(f"{layer.name}: found input {shape}, expected (channels, height, width)")
-    return shape  # type: ignore[return-value]
+    return shape
 
 
 def _windows(layer: Conv | Pool, size: int, ceil: bool = False) -> int:
@@ -220,7 +222,8 @@ class Network:
     def param_counts(self) -> dict[str, int]:
         """Learned numbers (weights and biases) of every layer."""
         return {
-            layer.name: sum(math.prod(s) for s in layer.param_shapes(before).values()) for layer, before, _ in self.walk()
+            layer.name: sum(math.prod(s) for s in layer.param_shapes(before).values())
+            for layer, before, _ in self.walk()
         }
 
     def parameter_count(self) -> int:

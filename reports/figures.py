@@ -20,7 +20,15 @@ matplotlib.rcParams["svg.hashsalt"] = "alexnet-parity"
 matplotlib.rcParams["svg.fonttype"] = "none"
 matplotlib.rcParams["font.family"] = "sans-serif"
 matplotlib.rcParams["font.sans-serif"] = ["DejaVu Sans"]
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")  # told apart by colour-blind eyes
+COLOURS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+    "#555555",
+)  # told apart by colour-blind eyes
 MARKERS = "osD^vPX"
 STYLES = {"large": "full", "photograph": "none"}
 

@@ -94,7 +94,9 @@ def read(path: Path) -> Findings:
         raise BadFile(f"{path}: {', '.join(absent)} missing; make it again with verify")
     findings = Findings(tuple(parse(path, row) for row in rows(path, document)), checked(path, document["environment"]))
     if document["summary"] != findings.summary:
-        raise BadFile(f"{path}: its summary does not follow from its findings; was it edited? make it again with verify")
+        raise BadFile(
+            f"{path}: its summary does not follow from its findings; was it edited? make it again with verify"
+        )
     return findings
 
 
@@ -123,7 +125,9 @@ def parse(path: Path, row: Any) -> Finding:
     if row["status"] not in set(Status):
         raise BadFile(f"{path}: unknown status {row['status']!r}; known: {', '.join(Status)}")
     share = row["error_over_bound"]
-    if share is not None and (isinstance(share, bool) or not isinstance(share, int | float) or not math.isfinite(share)):
+    if share is not None and (
+        isinstance(share, bool) or not isinstance(share, int | float) or not math.isfinite(share)
+    ):
         raise BadFile(f"{path}: error_over_bound is {share!r}, expected a finite number or null")
     for name in fields - {"status", "error_over_bound"}:
         if not isinstance(row[name], TYPES.get(name, str)):

@@ -33,7 +33,9 @@ def as_xml(findings: Findings) -> str:
 
 def add(suite: Element, finding: Finding) -> None:
     name = " ".join(part for part in (finding.check, finding.stimulus, finding.layer, finding.expected) if part)
-    case = SubElement(suite, "testcase", classname=f"{finding.impl}.{finding.variant}.{finding.check}", name=clean(name))
+    case = SubElement(
+        suite, "testcase", classname=f"{finding.impl}.{finding.variant}.{finding.check}", name=clean(name)
+    )
     if finding.status is Status.UNSUPPORTED:
         SubElement(case, "skipped", message=clean(finding.got))
     elif not finding.good():

@@ -103,7 +103,9 @@ def verdict(found: Findings, rows: pd.DataFrame) -> str:
             f"- On real numbers no element of any layer is over its derived bound; the closest uses "
             f"**{percent(real.share.max())}** of it."
         )
-    lines.append("- The paper's 224 is right and its 55 x 55 needs three zeros at the right and bottom: see *224 or 227*.")
+    lines.append(
+        "- The paper's 224 is right and its 55 x 55 needs three zeros at the right and bottom: see *224 or 227*."
+    )
     return "\n".join(lines)
 
 
@@ -112,7 +114,7 @@ def wrong(found: Findings) -> str:
     bad = [finding for finding in found.findings if not finding.good()]
     if not bad:
         return ""
-    first = {(f.impl, f.variant): f for f in reversed(sorted(bad, key=departure))}
+    first = {(f.impl, f.variant): f for f in sorted(bad, key=departure, reverse=True)}
     lines = ["## What is wrong", "### First departure of each implementation"]
     lines.append(table([cells(f) for f in first.values()], HEADERS))
     lines.append("### All of it" if len(bad) <= 200 else f"### The first 200 of {len(bad)}")
@@ -215,7 +217,14 @@ def decision(rows: pd.DataFrame) -> str:
     if not len(chosen):
         return ""
     lines = [
-        (r.variant, r.impl, r.expected, r.got, f"{r.smallest_gap:.1e}" if "smallest_gap" in rows else "", f"{r.bound_at_gap:.1e}")
+        (
+            r.variant,
+            r.impl,
+            r.expected,
+            r.got,
+            f"{r.smallest_gap:.1e}" if "smallest_gap" in rows else "",
+            f"{r.bound_at_gap:.1e}",
+        )
         for r in chosen.itertuples()
         if r.status == Status.PASS
     ]
@@ -277,7 +286,7 @@ def sensitivity(rows: pd.DataFrame) -> str:
     lines = []
     for (status, edit, got, hint), group in edits.groupby(["status", "expected", "got", "hint"], sort=False):
         places = ", ".join(f"{v}: {' '.join(g.layer)}" for v, g in group.groupby("variant", sort=False))
-        lines.append((status, edit.partition(": moves")[0].partition(": not one")[0], places, got, hint))
+        lines.append((status, str(edit).partition(": moves")[0].partition(": not one")[0], places, got, hint))
     headers = ("status", "edit", "layers", "the output moves by", "why it is the same")
     summary = f"{(edits.status == Status.PASS).sum()} edits seen, {(edits.status == Status.KNOWN).sum()} known, "
     summary += f"{(edits.status == Status.BLIND).sum()} blind."
@@ -309,15 +318,21 @@ def environment(found: Findings) -> str:
         for impl, flags in run["implementations"].items():
             device = flags.get("device", run["device"])
             devices.append(device.lower())
-            versions = ", ".join(f"{k} {v}" for k, v in flags.items() if k in ("torch", "tensorflow", "keras", "numpy", "jax"))
+            versions = ", ".join(
+                f"{k} {v}" for k, v in flags.items() if k in ("torch", "tensorflow", "keras", "numpy", "jax")
+            )
             rest = ", ".join(f"{k} {flags[k]}" for k in ("backend", "threads", "tf32", "deterministic") if k in flags)
             memory = f"{int(flags['peak_memory_mb']):,} MB" if flags.get("peak_memory_mb") else ""
             lines.append((impl, versions, device, rest, memory, where, run["seed"]))
     headers = ("implementation", "versions", "device", "flags", "peak memory", "machine", "seed")
     gpu = any("cuda" in d or "gpu" in d for d in devices)
-    note = "" if gpu else (
-        "**CUDA: not run here.** No GPU was at hand. `--device cuda` takes the same path, with TF32 off and deterministic "
-        "kernels on; nothing in this report says what it would find."
+    note = (
+        ""
+        if gpu
+        else (
+            "**CUDA: not run here.** No GPU was at hand. `--device cuda` takes the same path, with TF32 off and deterministic "
+            "kernels on; nothing in this report says what it would find."
+        )
     )
     digests = [(name, short(d["params"]), short(d["input"])) for name, d in found.environment["digests"].items()]
     weights = table(digests, ("variant/stimulus", "weights (SHA-256)", "input (SHA-256)"))

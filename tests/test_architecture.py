@@ -60,7 +60,13 @@ def modules_after(code: str) -> set[str]:
 
 
 def test_everything_but_the_implementations_loads_without_a_framework():
-    names = [f"alexnet_parity.{f}.{p.stem}" for f in ORDER if f != "impls" for p in files(f) if p.stem not in ("__init__", "__main__")]
+    names = [
+        f"alexnet_parity.{f}.{p.stem}"
+        for f in ORDER
+        if f != "impls"
+        for p in files(f)
+        if p.stem not in ("__init__", "__main__")
+    ]
     loaded = modules_after(f"import importlib\nfor name in {names}: importlib.import_module(name)")
     assert not loaded & FRAMEWORKS
     assert "numpy" in loaded  # the listing works

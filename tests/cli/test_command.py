@@ -164,7 +164,15 @@ def test_spec_json_is_complete(capsys):
 def test_list_names_everything(capsys):
     assert run("list") == 0
     said = capsys.readouterr().out
-    for name in ("keras_ops", "tf_nn", "torch", "single-tower", "paper-224-thin", "exact-one-tap", "sensitivity-fields"):
+    for name in (
+        "keras_ops",
+        "tf_nn",
+        "torch",
+        "single-tower",
+        "paper-224-thin",
+        "exact-one-tap",
+        "sensitivity-fields",
+    ):
         assert name in said
 
 

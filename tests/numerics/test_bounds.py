@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from alexnet_parity.checks import bounds, compare, traps
 from alexnet_parity.checks.truth import Truth
 from alexnet_parity.reference import oracle, stimuli, variants

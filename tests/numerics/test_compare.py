@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from alexnet_parity.checks import compare
 
 SHAPE = (2, 3, 5, 4)

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 from alexnet_parity.reference import oracle, stimuli, variants
 from alexnet_parity.reference.input_size import HYPOTHESES, PADDINGS_OF_224, padded_like, windows
 

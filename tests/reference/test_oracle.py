@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from alexnet_parity.reference import oracle, stimuli, variants
 from alexnet_parity.reference.spec import Conv, Dense, Dropout, Flatten, Layer, Lrn, Pool, Relu, Softmax
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+
 from alexnet_parity.reference import variants
 from alexnet_parity.reference.spec import Conv, Dense, Flatten, Lrn, Network, Pool, Relu
 

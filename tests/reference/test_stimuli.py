@@ -6,6 +6,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+
 from alexnet_parity.checks.truth import Truth
 from alexnet_parity.reference import draws, oracle, photograph, stimuli, variants
 from alexnet_parity.reference.spec import AFFINE

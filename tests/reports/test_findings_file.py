@@ -22,7 +22,9 @@ def finding(status=Status.PASS, **fields):
 
 def findings(*rows, digests=DIGESTS):
     environment = findings_file.environment({"torch": {"torch": "2"}}, 0, "cpu", digests)
-    return Findings(rows or (finding(), finding(layer="conv2", error_over_bound=0.5, numbers={"rmse": 1e-7})), environment)
+    return Findings(
+        rows or (finding(), finding(layer="conv2", error_over_bound=0.5, numbers={"rmse": 1e-7})), environment
+    )
 
 
 @pytest.fixture
@@ -42,7 +44,19 @@ def test_json_has_the_documented_keys(path):
     assert document["summary"] == {
         "PASS": 2, "FAIL": 0, "KNOWN": 0, "UNSUPPORTED": 0, "BLIND": 0, "ERROR": 0, "verdict": "PASS",
     }  # fmt: skip
-    keys = {"check", "impl", "variant", "layer", "status", "expected", "got", "error_over_bound", "source", "hint", "replay"}
+    keys = {
+        "check",
+        "impl",
+        "variant",
+        "layer",
+        "status",
+        "expected",
+        "got",
+        "error_over_bound",
+        "source",
+        "hint",
+        "replay",
+    }
     assert keys <= set(document["findings"][0])
 
 
@@ -64,7 +78,7 @@ def test_a_file_cut_short_anywhere_is_refused(path):
     whole = path.read_text()
     for percent in range(100):
         path.write_text(whole[: len(whole) * percent // 100])
-        with pytest.raises(BadFile, match="findings.json"):
+        with pytest.raises(BadFile, match=r"findings\.json"):
             findings_file.read(path)
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
 from harness import bad, verified
 
 from alexnet_parity.checks import traps

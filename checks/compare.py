@@ -43,7 +43,7 @@ def unlike(got: Array, expected_shape: tuple[int, ...]) -> str:
         return f"dtype {got.dtype}, expected float32"
     if got.shape != expected_shape:
         return f"shape {got.shape}, expected {expected_shape}"
-    return ""
+    return "" if got.size else "no numbers at all"
 
 
 def at(index: tuple[Any, ...]) -> str:
@@ -54,13 +54,13 @@ def bitwise(got: Array, want: Array) -> Comparison:
     """Same bits as `want` (float64 truth, exactly representable in float32), signed zeros included."""
     if problem := unlike(got, want.shape):
         return Comparison(False, None, problem)
+    if not np.isfinite(got).all():
+        return not_finite(got)
     want = want.astype(np.float32)
     differs = got.view(np.uint32) != want.view(np.uint32)
     wrong = int(differs.sum())
     if not wrong:
         return Comparison(True, 0.0, f"all {got.size} equal", ulps=0.0)
-    if not np.isfinite(got).all():
-        return Comparison(False, None, not_finite(got), wrong=wrong)
     distance = np.maximum(ulps(got, want), differs)  # +0 and -0 differ, if by nothing
     worst = np.unravel_index(int(distance.argmax()), got.shape)
     most = float(distance[worst])
@@ -72,11 +72,13 @@ def within(got: Array, want: Array, tolerance: Array) -> Comparison:
     """Each element within its own tolerance of the float64 truth."""
     if problem := unlike(got, want.shape):
         return Comparison(False, None, problem)
+    if tolerance.shape != want.shape:
+        raise ValueError(f"found tolerances of shape {tolerance.shape}, expected {want.shape}: one for each number")
+    if not np.isfinite(got).all():
+        return not_finite(got)
     error = np.abs(got - want)  # float64
     ok = error <= tolerance  # never `error > tolerance`: NaN must fail
     wrong = int(np.size(ok) - np.count_nonzero(ok))
-    if not np.isfinite(got).all():
-        return Comparison(False, None, not_finite(got), wrong=wrong)
     share = np.divide(error, tolerance, out=np.where(error > 0, np.inf, 0.0), where=tolerance > 0)
     worst = np.unravel_index(int(share.argmax()), got.shape)
     most = float(share[worst])
@@ -89,7 +91,10 @@ def within(got: Array, want: Array, tolerance: Array) -> Comparison:
     return Comparison(bool(ok.all()), most if np.isfinite(most) else None, text, wrong=wrong, numbers=numbers)
 
 
-def not_finite(got: Array) -> str:
+def not_finite(got: Array) -> Comparison:
     bad = ~np.isfinite(got)
+    wrong = int(bad.sum())
     first = np.unravel_index(int(bad.argmax()), got.shape)
-    return f"{int(bad.sum())} of {got.size} not finite, first at {at(first)}: {got[first]!s}"
+    return Comparison(
+        False, None, f"{wrong} of {got.size} not finite, first at {at(first)}: {got[first]!s}", wrong=wrong
+    )

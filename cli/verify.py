@@ -28,6 +28,12 @@ def verify(options: argparse.Namespace) -> int:
             found = tuple(session.in_order(progress.watch(session.findings())))
         except Unavailable as error:
             raise Usage(str(error)) from None
+    if not found:
+        names = ", ".join(check.name for check in session.checks)
+        raise Usage(
+            f"nothing to judge: {names} on {', '.join(session.variants)} with {len(session.targets)} implementation(s); "
+            "`together` needs two, `padding` the variant paper-224"
+        )
     environment = findings_file.environment(session.flags, session.seed, session.device, session.truths.digests)
     return finish(Findings(found, environment), options.json, options.report, options.junit)
 

@@ -170,9 +170,9 @@ def _windows(layer: Conv | Pool, size: int, ceil: bool = False) -> int:
 
 
 def nearest(name: str, names: list[str]) -> str:
-    """ "; did you mean 'conv1'?" or the empty string: the end of an error about an unknown name."""
+    """The end of a sentence about an unknown name: "; did you mean 'conv1'?" or, where none is near, a full stop."""
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f"; did you mean {close[0]!r}?" if close else "."
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ import numpy as np
 
 from . import draws
 from .photograph import photograph
-from .spec import AFFINE, Conv, Dense, Layer, Lrn, Network, Shape, nearest
+from .spec import AFFINE, Conv, Dense, Layer, Lrn, Network, Pool, Shape, nearest
 
 Array = np.ndarray
 Params = dict[str, Array]
@@ -68,13 +68,14 @@ def exactly(network: Network) -> Network:
 def deal(seed: int, name: str, shape: Shape, groups: int, taps: int, signs: Array) -> Array:
     """A weight with `taps` non-zero entries per filter, dealt like cards so that every tap is used somewhere.
 
-    Consecutive filters of a group take consecutive cards of one shuffled pack, and start over when it is used up.
+    Consecutive filters of a group take consecutive cards of the group's own shuffled pack, and start over when it is
+    used up. The packs differ, so that groups in the wrong order show.
     """
     filters, inputs = shape[0], math.prod(shape[1:])
     taps = min(taps, inputs)
-    within = np.arange(filters) % (filters // groups)  # the filter's number within its group
-    pack = draws.permutation(seed, f"{name}/pack", inputs)
-    cards = pack[(within[:, None] * taps + np.arange(taps)) % inputs]  # (filters, taps)
+    dealt = (np.arange(filters // groups)[:, None] * taps + np.arange(taps)) % inputs  # (filters of a group, taps)
+    packs = [draws.permutation(seed, f"{name}/pack/{group}", inputs) for group in range(groups)]
+    cards = np.concatenate([pack[dealt] for pack in packs])  # (filters, taps)
     weight = np.zeros((filters, inputs), dtype=np.float32)
     np.put_along_axis(weight, cards, draws.integers(seed, f"{name}/signs", cards.shape, signs), axis=1)
     return weight.reshape(shape)
@@ -137,35 +138,34 @@ def paper_init(network: Network, seed: int) -> Params:
 
 
 INPUT_STD = 60.0  # of a centred RGB image, in grey levels
-LARGE = 100.0  # the scale of activations aimed at before each LRN
+LARGE_STD = 100.0  # of every affine layer's outputs, about: large enough before each LRN for its constants to matter
+LOGIT_STD = 3.0  # of the last layer's: a softmax that is neither flat nor one-hot
 
 
 def large(network: Network, seed: int) -> Params:
-    """Gaussian weights and biases with activations of scale LARGE at the first layer and before each LRN.
+    """Gaussian weights and biases with activations of about LARGE_STD at every affine layer, LOGIT_STD at the last.
 
-    A weight's std is LARGE / (scale of its inputs * sqrt(products summed)); what a layer's inputs are is followed
-    roughly through the chain: ReLU keeps scale / sqrt(2), LRN divides by (its own denominator at that scale).
+    A weight's std is the target / (scale of the layer's inputs * sqrt(products summed)). The scale is followed roughly
+    through the chain: ReLU leaves 1 / sqrt(2) of it, LRN divides by its own denominator, a maximum of nine adds half.
     """
+    last = [layer.name for layer in network.layers if isinstance(layer, AFFINE)][-1]
+    targets = {layer.name: LOGIT_STD if layer.name == last else LARGE_STD for layer in network.layers}
     stds, scale = {}, INPUT_STD
     for layer, before, _ in network.walk():
-        if isinstance(layer, AFFINE):
-            target = LOGIT_STD if layer.output(before) == network.shapes()[_last_affine(network)] else LARGE
-            stds[layer.name] = target / (scale * math.sqrt(layer.reduction(before)))
-            scale = target / math.sqrt(2)
-        if isinstance(layer, Lrn):
-            scale /= (layer.k + layer.alpha * layer.n * scale**2) ** layer.beta
+        match layer:
+            case Conv() | Dense():
+                stds[layer.name] = targets[layer.name] / (scale * math.sqrt(layer.reduction(before)))
+                scale = targets[layer.name] / math.sqrt(2)
+            case Lrn():
+                scale /= (layer.k + layer.alpha * layer.n * scale**2) ** layer.beta
+            case Pool():
+                scale *= 1.5
 
     def make(layer: Layer, _: Shape, name: str, shape: Shape) -> Array:
-        return draws.normal(seed, f"large/{name}", shape, LARGE / 10 if name.endswith(".bias") else stds[layer.name])
+        std = targets[layer.name] / 10 if name.endswith(".bias") else stds[layer.name]
+        return draws.normal(seed, f"large/{name}", shape, std)
 
     return each_layer(network, make)
-
-
-LOGIT_STD = 3.0  # the last layer's: a softmax that is neither flat nor one-hot
-
-
-def _last_affine(network: Network) -> str:
-    return [layer.name for layer in network.layers if isinstance(layer, AFFINE)][-1]
 
 
 # Stimuli ------------------------------------------------------------------------------------------------------------

@@ -85,7 +85,13 @@ def test_module_fixed_to_one_network_is_unsupported_on_another():
 
 
 @pytest.mark.parametrize(
-    "trap, layer", [("kernels-flipped", "conv2"), ("flattened-hwc", "fc6"), ("bias-missing", "conv1")]
+    "trap, layer",
+    [
+        ("kernels-flipped", "conv2"),
+        ("flattened-hwc", "fc6"),
+        ("bias-missing", "conv1"),
+        ("towers-swapped", "conv5"),
+    ],
 )
 def test_one_tap_catches_a_fault_in_a_module_fixed_to_one_network(trap, layer):
     fault = next(f for f in FAULTS if f.id == f"{trap}-at-{layer}")

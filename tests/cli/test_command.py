@@ -13,6 +13,8 @@ from xml.etree import ElementTree
 import pytest
 from harness import NUMPY, findings_of, run
 
+from alexnet_parity.impls import find
+
 THIN = ("--impl", NUMPY, "--variant", "paper-thin")
 
 
@@ -32,6 +34,8 @@ THIN = ("--impl", NUMPY, "--variant", "paper-thin")
         (["verify", *THIN, "--timeout", "nan"], "above 0"),
         (["verify", *THIN, "--device", "tpu"], "invalid choice"),
         (["verify", *THIN, "--device", "cuda"], "takes no device"),
+        (["verify", *THIN, "--check", "together"], "nothing to judge"),
+        (["verify", *THIN, "--check", "padding"], "nothing to judge"),
         (["verify", *THIN, "--json", "/no/such/folder/f.json"], "no folder"),
         (["verify", *THIN, "--json", "/"], "it is a folder"),
         (["report", "none.json"], "No such file"),
@@ -71,6 +75,20 @@ def test_the_replay_of_a_finding_runs_that_check_again(tmp_path):
     assert replay[0] == "alexnet-parity"
     assert run(*replay[1:], "--json", again) == 0
     assert findings_of(again) == findings_of(first)
+
+
+def test_a_missing_framework_says_how_to_install_it(monkeypatch, capsys):
+    monkeypatch.setattr(find, "missing", lambda name: ["tensorflow"])
+    assert run("verify", "--impl", "tf_nn") == 2
+    assert "tf_nn needs tensorflow, not installed here: pip install -e '.[tf_nn]'" in capsys.readouterr().err
+    assert run("verify") == 2
+    assert "no framework is installed here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("check", ["structure", "exact-dense", "decision", "sensitivity", "batch-large"])
+def test_a_report_of_some_checks_only_is_whole(check, tmp_path):
+    assert run("verify", *THIN, "--check", check, "--report", tmp_path / "r.md") == 0
+    assert "## 224 or 227" in (tmp_path / "r.md").read_text()
 
 
 def test_check_selects_a_family(tmp_path):

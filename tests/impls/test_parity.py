@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from harness import bad, verified
+from harness import bad, run, verified
 
 from alexnet_parity.reference import variants
 
@@ -37,6 +37,15 @@ def test_full_size_paper_passes_every_check(module):
 @pytest.mark.parametrize("variant", ["paper-224", "single-tower"])
 def test_full_size_variant_is_exact_and_within_its_bounds(module, variant):
     assert not bad(verified(module, variant, ("exact-chain", "local-large", "padding")))
+
+
+def test_a_missing_gpu_is_one_line_and_status_2(impl, module, capsys):
+    """Where there is a GPU, the same command runs on it."""
+    status = run("verify", "--impl", impl, "--variant", "paper-thin", "--check", "exact-chain", "--device", "cuda")
+    said = capsys.readouterr().err.strip()
+    assert status in (0, 2)
+    assert (status == 2) == ("run with --device cpu" in said)
+    assert len(said.splitlines()) == status // 2
 
 
 def test_device_auto_runs(module):

@@ -207,7 +207,7 @@ def test_edit_changes_one_field_of_one_layer_and_leaves_the_original_alone():
     [
         ("nrm1", {"k": 1.0}, "did you mean 'norm1'.*It has: conv1 relu1 norm1 .* prob"),
         ("norm1", {"alfa": 1.0}, "did you mean 'alpha'.*It has: .*n k alpha beta towers"),
-        ("relu1", {"zzz": 1.0}, "no field 'zzz' It has: name source"),
+        ("relu1", {"zzz": 1.0}, "no field 'zzz'\\. It has: name source"),
     ],
     ids=[
         "layer with the nearest and all real names",

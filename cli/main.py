@@ -94,7 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parser().parse_args(arguments)
         command = {"list": show_list, "spec": show_spec, "verify": run_verify, "report": run_report}[options.command]
-        return command(options)
+        status = command(options)
+        sys.stdout.flush()  # here, where a reader that has gone can be told from an error
+        return status
     except Usage as error:
         print(f"alexnet-parity: {error}", file=sys.stderr)
         return USAGE

@@ -214,7 +214,7 @@ def test_progress_shows_on_a_terminal():
 
 
 def test_a_reader_that_goes_away_is_no_traceback():
-    head = subprocess.run(
-        f"{sys.executable} -m alexnet_parity.cli spec --json | head -1", shell=True, capture_output=True, check=True
+    gone = subprocess.run(
+        f"{sys.executable} -m alexnet_parity.cli spec --json | true", shell=True, capture_output=True, check=True
     )
-    assert head.stderr == b""
+    assert gone.stderr == b""

@@ -17,11 +17,32 @@ import numpy as np
 Array = np.ndarray
 
 
-def words(seed: int, name: str, count: int) -> Array:
-    """`count` uniform 16-bit words, uint16, of the stream called `name`."""
+BLOCK = 65536  # words looked up at a time: they stay in the cache
+
+
+def stream(seed: int, name: str) -> np.random.Philox:
     key = int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:16], "little")
-    raw = np.random.Philox(key=key).random_raw(-(-count // 4)).astype("<u8", copy=False)
+    return np.random.Philox(key=key)
+
+
+def next_words(source: np.random.Philox, count: int) -> Array:
+    """The next `count` uniform 16-bit words, uint16; a stream may be read in blocks of multiples of four."""
+    raw = source.random_raw(-(-count // 4)).astype("<u8", copy=False)
     return raw.view("<u2")[:count]
+
+
+def words(seed: int, name: str, count: int) -> Array:
+    """The first `count` uniform 16-bit words, uint16, of the stream called `name`."""
+    return next_words(stream(seed, name), count)
+
+
+def looked_up(seed: int, name: str, shape: tuple[int, ...], table: Array) -> Array:
+    """Each number the entry of a table of 65,536 that the stream's next word names."""
+    source, numbers = stream(seed, name), np.empty(math.prod(shape), table.dtype)
+    for start in range(0, numbers.size, BLOCK):
+        block = numbers[start : start + BLOCK]
+        np.take(table, next_words(source, block.size), out=block, mode="clip")
+    return numbers.reshape(shape)
 
 
 @cache
@@ -35,13 +56,13 @@ def _quantiles() -> Array:
 def normal(seed: int, name: str, shape: tuple[int, ...], std: float) -> Array:
     """N(0, std^2), float32, resolved to 65,536 equally likely values (so never beyond 4.3 std)."""
     table = (_quantiles() * np.float32(std)).astype(np.float32)
-    return table[words(seed, name, math.prod(shape))].reshape(shape)
+    return looked_up(seed, name, shape, table)
 
 
 def integers(seed: int, name: str, shape: tuple[int, ...], choices: Array) -> Array:
     """Each number one of `choices` (equally likely, up to 1 part in 65,536 / len(choices)), float32."""
     table = np.asarray(choices, dtype=np.float32)[np.arange(65536) % len(choices)]
-    return table[words(seed, name, math.prod(shape))].reshape(shape)
+    return looked_up(seed, name, shape, table)
 
 
 def permutation(seed: int, name: str, count: int) -> Array:

@@ -118,7 +118,7 @@ def flags(device: str) -> dict[str, str]:
         "device": device,
         "threads": str(tf.config.threading.get_intra_op_parallelism_threads() or "all"),
         "tf32": str(tf.config.experimental.tensor_float_32_execution_enabled()),
-        "deterministic": "True",
+        "deterministic": "requested",  # TensorFlow has no way to ask
     }
 
 

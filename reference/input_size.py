@@ -27,6 +27,24 @@ def windows(size: int, kernel: int, stride: int, ceil: bool) -> int:
     return steps + 1
 
 
+STORED = 256  # side of the stored images that the authors' code crops a border off
+# layers/layers-145.cfg of computerhistory/AlexNet-Source-Code @ 2f8b81f: `partialSum` must divide a layer's positions.
+PARTIAL_SUMS = {"conv1": 5, "conv2": 3, "conv3 to conv5": 13}
+
+
+def sizes_of_2012() -> list[int]:
+    """The input sizes that the authors' configuration admits: of all borders, those whose maps partialSum divides."""
+    return [size for size in range(STORED, KERNEL, -2) if admitted(size)]
+
+
+def admitted(size: int) -> bool:
+    conv1 = windows(size, KERNEL, STRIDE, ceil=True)
+    conv2 = windows(conv1, 3, 2, ceil=True)  # pool1; conv2 keeps its size
+    conv3 = windows(conv2, 3, 2, ceil=True)  # pool2; conv3 to conv5 keep theirs
+    maps = zip((conv1, conv2, conv3), PARTIAL_SUMS.values(), strict=True)
+    return all(side > 0 and side**2 % part == 0 for side, part in maps)
+
+
 @dataclass(frozen=True)
 class Hypothesis:
     """One reading. `same` rounds as TensorFlow's SAME does: ceil(size / stride) outputs, zeros split, more after."""
@@ -69,8 +87,8 @@ class Hypothesis:
         return all(self.sizes(ceil) == (55, 27, 13, 6) for ceil in (False, True))
 
     def possible_in_2012(self) -> bool:
-        """Could the authors' code have run it? It crops 256 by a border on both sides, so sizes are even, and rounds up."""
-        return self.input % 2 == 0 and self.ceil and self.before == 0 and self.after == 0 and self.conv1 == 55
+        """Could the authors' code have run it? It rounds up, without padding, at the sizes that its configuration admits."""
+        return self.ceil and not (self.before or self.after) and self.input in sizes_of_2012()
 
 
 HYPOTHESES: tuple[Hypothesis, ...] = (

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..reference import oracle, stimuli, variants
-from ..reference.input_size import HYPOTHESES, PADDINGS_OF_224, Hypothesis, padded_like
+from ..reference.input_size import HYPOTHESES, PADDINGS_OF_224, Hypothesis, padded_like, sizes_of_2012
 from .markdown import table
 
 
@@ -24,7 +24,7 @@ def chapter(rows: pd.DataFrame, figure: str) -> str:
         "B and the SAME readings still give 6 x 6 into fc6 when the pools round up or pad, so a parameter count, or the shape "
         "of fc6, settles nothing. Only the size of conv1's map (54, 55, 56, 57) or the values do.",
         "### What the authors' code did, and how that is known",
-        AUTHORS,
+        AUTHORS.replace("SIZES", " and ".join(map(str, sizes_of_2012()))),
         "### The common explanations",
         EXPLANATIONS,
         "### Measured: one lit pixel",
@@ -85,8 +85,9 @@ at 2f8b81f) and the public cuda-convnet that its GPU kernels come from decide it
   lines 65-66), so with padding 0 the first starts at pixel 0; pixels outside the image are read as zero
   ([mbrukman/cuda-convnet](https://github.com/mbrukman/cuda-convnet) at fb78b3d, `filter_acts.cu`, line 131). Hence zeros at the right and the bottom, none at the left and the top.
 - `shownet.py`, lines 464-485, writes 224 x 224 x 3 patches into the data layer's rows.
-- The crop is 256 minus a border on each side, so sizes are even and **227 is impossible**; of all borders only 15 and 16 (226 and 224) satisfy
-  the divisibility that the configuration's `partialSum` demands of 55 x 55."""
+- The crop is 256 minus a border on each side, so sizes are even and **227 is impossible**. The configuration's `partialSum` (5 for conv1, 3 for
+  conv2, 13 for conv3 to conv5) must divide the number of positions of its layer's map: of all sizes from 256 down, computed here, only
+  **SIZES** do."""
 
 EXPLANATIONS = """| reference | what it says | where it holds | where it falls short of the authors' code |
 |---|---|---|---|
@@ -136,7 +137,7 @@ def same_zeros(rows: pd.DataFrame) -> str:
         return exact
     note = (
         "On the photograph, where rounding depends on the order of summation, padding inside the operation may take another "
-        "path through the library than zeros given as pixels (oneDNN chooses its kernel by the padding; with it switched "
-        "off, TensorFlow's bits agree). Layers whose bits differ between the two:"
+        "path through the library than zeros given as pixels. (At the size of `paper-224-thin` it does in TensorFlow: oneDNN "
+        "sums in another order; with `TF_ENABLE_ONEDNN_OPTS=0` the bits agree.) Layers whose bits differ between the two:"
     )
     return "\n\n".join([exact, note, table(lines, ("variant", "implementation", "layers that differ", "the first"))])

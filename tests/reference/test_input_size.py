@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from alexnet_parity.reference import oracle, stimuli, variants
+from alexnet_parity.reference import input_size, oracle, stimuli, variants
 from alexnet_parity.reference.input_size import HYPOTHESES, PADDINGS_OF_224, padded_like, windows
 
 BY_ID = {h.id: h for h in HYPOTHESES}
@@ -113,3 +113,12 @@ def test_two_zeros_on_both_sides_are_two_before_and_one_after():
     s = stimuli.stimulus(variants.paper_224(), "dense.conv1", seed=1)
     one, other = (oracle.apply(padded_like(s.network["conv1"], p), s.params, s.x[:1]) for p in ((2, 2), (2, 1)))
     np.testing.assert_array_equal(one, other)
+
+
+def test_only_224_and_226_divide_as_the_configuration_of_2012_demands():
+    assert input_size.sizes_of_2012() == [226, 224]
+
+
+def test_a_configuration_of_another_net_would_admit_other_sizes(monkeypatch):
+    monkeypatch.setattr(input_size, "PARTIAL_SUMS", {"conv1": 1, "conv2": 1, "conv3 to conv5": 1})
+    assert len(input_size.sizes_of_2012()) > 100

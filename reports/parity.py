@@ -288,7 +288,7 @@ def sensitivity(rows: pd.DataFrame) -> str:
     kinds = edits.layer.str.rstrip("0123456789")
     lines = []
     for (status, _, edit, hint), group in edits.groupby(["status", kinds, "expected", "hint"], sort=False):
-        what = str(edit).partition(": moves")[0].partition(": not one")[0]
+        what = str(edit).partition(": moves")[0].partition(": not one")[0].removeprefix("name: ")
         lines.append((status, " ".join(dict.fromkeys(group.layer)), what, least_moved(group), hint))
     headers = ("status", "layers", "edit", "the output moves by at least", "why it is the same")
     summary = f"{(edits.status == Status.PASS).sum()} edits seen, {(edits.status == Status.KNOWN).sum()} known, "

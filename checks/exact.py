@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from ..reference import oracle
-from ..reference.spec import AFFINE, Dropout, Flatten, Layer, Lrn, Pool, Relu, Softmax
+from ..reference.spec import AFFINE, Dropout, Flatten, Layer, Lrn, Pool, Relu, Shape, Softmax
 from . import bounds, compare
 from .finding import Finding, Status
 from .recording import Recording
@@ -56,26 +56,20 @@ def alone(
     recording: Recording, truth: Truth, judgeable: Callable[[Layer, Truth, np.ndarray], bool]
 ) -> Iterator[Finding]:
     x: np.ndarray | None = truth.x
-    for layer in truth.network.layers:
+    for layer, _, shape in truth.network.walk():
         got = recording.run().get(layer.name)
-        if got is not None and x is not None and fits(layer, x) and judgeable(layer, truth, x):
+        if got is not None and x is not None and judgeable(layer, truth, x):
             yield judged(layer, got, oracle.apply(layer, truth.params, x.astype(np.float64)))
-        x = recordable(got)
+        x = recordable(got, (len(truth.x), *shape))
     yield from missing(recording, truth)
 
 
-def recordable(got: np.ndarray | None) -> np.ndarray | None:
-    """A recorded output as the next layer's input; None if it is missing, not float32 or not finite."""
-    return got if got is not None and got.dtype == np.float32 and np.isfinite(got).all() else None
+def recordable(got: np.ndarray | None, shape: Shape) -> np.ndarray | None:
+    """A recorded output as the next layer's input; None if it is missing, of another shape or dtype, or not finite.
 
-
-def fits(layer: Layer, x: np.ndarray) -> bool:
-    """Can the layer take an input of this shape at all? (If not, the shape check has failed before it.)"""
-    try:
-        layer.output(x.shape[1:])
-    except ValueError:
-        return False
-    return True
+    Then the next layer is not judged alone: what it was really fed is not known.
+    """
+    return None if got is None or compare.unlike(got, shape) or not np.isfinite(got).all() else got
 
 
 def exactly_computable(layer: Layer, truth: Truth, x: np.ndarray) -> bool:
@@ -83,18 +77,11 @@ def exactly_computable(layer: Layer, truth: Truth, x: np.ndarray) -> bool:
         return layer.k == 1 and layer.alpha == 0
     if not isinstance(layer, AFFINE):
         return isinstance(layer, ROUNDS_NOTHING)
-    return inputs_match(layer, truth, x) and whole(x) and largest_sum(layer, truth, x) < bounds.EXACT_LIMIT
+    return whole(x) and largest_sum(layer, truth, x) < bounds.EXACT_LIMIT
 
 
 def rounds_once(layer: Layer, truth: Truth, x: np.ndarray) -> bool:
-    if isinstance(layer, AFFINE):
-        return inputs_match(layer, truth, x)
-    return isinstance(layer, ROUNDS_NOTHING)
-
-
-def inputs_match(layer: Layer, truth: Truth, x: np.ndarray) -> bool:
-    """Do the layer's weights go with an input of this shape?"""
-    return layer.param_shapes(x.shape[1:])[f"{layer.name}.weight"] == truth.params[f"{layer.name}.weight"].shape
+    return isinstance(layer, (*AFFINE, *ROUNDS_NOTHING))
 
 
 def largest_sum(layer: Layer, truth: Truth, x: np.ndarray) -> float:

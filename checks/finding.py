@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -53,7 +54,13 @@ class Finding:
         return dataclasses.replace(self, **{k: v for k, v in context.items() if getattr(self, k) in ("", 0)})
 
     def as_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self) | {"status": self.status.value}
+        """For JSON, which knows no infinity and no NaN: measurements that are not finite are left out."""
+        share = self.error_over_bound
+        return dataclasses.asdict(self) | {
+            "status": self.status.value,
+            "error_over_bound": share if share is not None and math.isfinite(share) else None,
+            "numbers": {name: value for name, value in self.numbers.items() if math.isfinite(value)},
+        }
 
     def line(self) -> str:
         """One line for a terminal."""

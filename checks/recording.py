@@ -23,6 +23,8 @@ Array = np.ndarray
 # What is done with one built model: the whole batch, the same again, and the first image alone.
 BATCH, AGAIN, FIRST = "batch", "again", "first"
 
+MOST = 1000  # activations of one run: a generator that never ends must not go on for ever
+
 
 @dataclass(frozen=True)
 class Feed:
@@ -105,10 +107,10 @@ def events(module: Any, stimulus: Stimulus, feed: Feed, device: str) -> Iterator
     if feed.fallback and getattr(module, "variant", None) is None:
         yield Event("skipped")
         return
-    if reason := fixed_to_another(module, stimulus):
-        yield Event("unsupported", text=reason)
-        return
     try:
+        if reason := fixed_to_another(module, stimulus):
+            yield Event("unsupported", text=reason)
+            return
         model = build(module, stimulus, device)
     except Unsupported as error:
         yield Event("unsupported", text=str(error))
@@ -178,10 +180,16 @@ def activations(model: Any, run: str, x: Array) -> Iterator[Event]:
     try:
         given = model.activations(x.copy())
         pairs = given.items() if isinstance(given, Mapping) else given
+        seen: set[str] = set()
         for pair in pairs:
             if not (isinstance(pair, tuple) and len(pair) == 2):
                 raise TypeError(f"activations() gave {type(pair).__name__}, expected a mapping or (name, array) pairs")
             name, value = pair
+            if name in seen or len(seen) == MOST:
+                raise ValueError(
+                    f"activation {name!r} was given twice" if name in seen else f"more than {MOST} activations"
+                )
+            seen.add(name)
             if problem := not_an_array(value):
                 raise TypeError(f"activation {name!r} is {problem}")
             yield Event("activation", run, str(name), array=np.array(value, order="C"))

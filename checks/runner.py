@@ -42,6 +42,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self.stderr,
             env={"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ},
+            start_new_session=True,  # whatever it starts can be ended with it
         )
         threading.Thread(target=self.listen, daemon=True).start()
         threading.Thread(target=self.watch, daemon=True).start()
@@ -100,13 +101,17 @@ class Worker:
         while self.process.poll() is None:
             if time.monotonic() - self.last_word > self.timeout:
                 self.hung = True
-                self.process.kill()
-                return
+                break
             time.sleep(min(0.2, self.timeout / 4))
+        self.kill()  # also when it ended by itself: a child it left behind may hold the pipe open
+
+    def kill(self) -> None:
+        """End the process and all that it started."""
+        with contextlib.suppress(OSError, AttributeError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def stop(self) -> None:
-        with contextlib.suppress(OSError):
-            self.process.kill()
+        self.kill()
         self.process.wait()
         assert self.process.stdout is not None
         self.process.stdout.close()
@@ -140,5 +145,4 @@ class Workers:
 
     def __exit__(self, *_: object) -> None:
         for worker in self.workers:
-            with contextlib.suppress(OSError, AttributeError):
-                worker.process.kill()
+            worker.kill()

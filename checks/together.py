@@ -44,7 +44,10 @@ def distance(name: str, layer: str, one: np.ndarray, other: np.ndarray, truth: T
     expected = "each other within the sum of both bounds"
     want = truth.trace[layer]
     for array in (one, other):
-        if problem := compare.unlike(array, want.shape):
+        problem = compare.unlike(array, want.shape) or (
+            "" if np.isfinite(array).all() else "numbers that are not finite"
+        )
+        if problem:
             return Finding(Status.FAIL, layer, expected, problem, impl=name)
     outcome = compare.within(other, one.astype(np.float64), 2 * truth.tolerances[layer])
     numbers = {

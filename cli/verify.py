@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..checks import catalogue
@@ -66,7 +66,9 @@ def report(options: argparse.Namespace) -> int:
     return finish(merged, options.json, options.output, options.junit)
 
 
-def check_outputs(paths: Iterable[Path]) -> None:
+def check_outputs(paths: Sequence[Path]) -> None:
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise Usage(f"two outputs into one file: {', '.join(map(str, paths))}; give each its own")
     try:
         for path in paths:
             files.check_writable(path)

@@ -78,9 +78,10 @@ def extra(name: str) -> str:
 
 
 def importable(name: str) -> bool:
+    """Is there a module whose name begins so? Looks for the first part only: looking further would import it."""
     sys.path[:0] = [] if "" in sys.path or str(Path.cwd()) in sys.path else [str(Path.cwd())]
     try:
-        return importlib.util.find_spec(name) is not None
+        return importlib.util.find_spec(name.partition(".")[0]) is not None
     except (ImportError, ValueError):
         return False
 

@@ -9,7 +9,7 @@ import pandas as pd
 from ..checks import bounds
 from ..checks.finding import Finding, Status
 from ..reference import export, variants
-from . import figures, files, input_size_chapter
+from . import files, input_size_chapter, plots
 from .findings_file import Findings
 from .markdown import percent, short, table
 
@@ -19,17 +19,17 @@ def write(found: Findings, path: Path) -> None:
     rows = frame(found)
     folder = path.parent / "figures"
     folder.mkdir(exist_ok=True)
-    pictures = {f"{path.stem}-input-size.svg": figures.input_size()}
+    pictures = {f"{path.stem}-input-size.svg": plots.input_size()}
     variant = main_variant(rows)
     if variant:
         layers = variants.variant(variant).names()
         if has(rows, "local-", variant) or has(rows, "chain-", variant):
-            pictures[f"{path.stem}-error-share.svg"] = figures.error_share(rows, layers, variant)
+            pictures[f"{path.stem}-error-share.svg"] = plots.error_share(rows, layers, variant)
         if has(rows, "chain-large", variant):
-            pictures[f"{path.stem}-rmse.svg"] = figures.rmse(rows, layers, variant)
+            pictures[f"{path.stem}-rmse.svg"] = plots.rmse(rows, layers, variant)
     text = document(found, rows, path.stem, list(pictures), variant)
     for name, picture in pictures.items():
-        figures.save(picture, folder / name)
+        plots.save(picture, folder / name)
     files.write(path, text)
 
 

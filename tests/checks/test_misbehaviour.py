@@ -41,6 +41,10 @@ WAYS = {
     "params raises": ("structure-readback", "conv1", "ERROR", "no weights for you"),
     "returns nothing": ("structure-shapes", "conv1", "ERROR", "activations() raised"),
     "returns a list of arrays": ("structure-shapes", "conv1", "ERROR", "expected a mapping or (name, array) pairs"),
+    "conv3 is given twice": ("structure-shapes", "relu3", "ERROR", "'conv3' was given twice"),
+    "activations never end": ("structure-shapes", "conv3", "ERROR", "more than 1000 activations"),
+    "leaves a child that holds the pipe": ("exact-chain", "fc6", "ERROR", "exited with status 1"),
+    "is fixed to an unknown variant": ("exact-chain", "conv1", "ERROR", "unknown variant 'alexnet'"),
     "build raises": ("exact-chain", "conv1", "ERROR", "build() raised RuntimeError: out of luck"),
     "raises on import": ("exact-chain", "conv1", "ERROR", "no luck today"),
     "exits on import": ("exact-chain", "conv1", "ERROR", "exited with status 3"),
@@ -78,6 +82,16 @@ def test_layers_fed_with_nan_are_not_judged_alone(monkeypatch, tmp_path):
     _, theirs, _ = outcome("conv3 is NaN", monkeypatch, tmp_path)
     assert {f.layer for f in wrong(theirs) if f.check == "local-large"} == {"conv3"}
     assert "relu3" not in {f.layer for f in theirs if f.check == "local-large"}
+
+
+@pytest.mark.parametrize("way", ["conv3 is NaN", "conv3 is infinite", "conv3 is channels last", "conv3 is empty"])
+def test_every_check_copes_with_numbers_that_are_none(way, monkeypatch, tmp_path):
+    monkeypatch.setenv("ALEXNET_MISBEHAVES", way)
+    file, report = tmp_path / "f.json", tmp_path / "r.md"
+    names = ("--impl", MISBEHAVING, "--impl", NUMPY, "--variant", "paper-224-thin")
+    assert run("verify", *names, "--json", file, "--report", report) == 1
+    assert not [f for f in findings_of(file) if "the check itself raised" in f.got]
+    assert "**Verdict: FAIL.**" in report.read_text()
 
 
 def test_hung_implementation_is_ended_as_error(monkeypatch, tmp_path):

@@ -38,6 +38,7 @@ THIN = ("--impl", NUMPY, "--variant", "paper-thin")
         (["verify", *THIN, "--check", "padding"], "nothing to judge"),
         (["verify", *THIN, "--json", "/no/such/folder/f.json"], "no folder"),
         (["verify", *THIN, "--json", "/"], "it is a folder"),
+        (["verify", *THIN, "--json", "same.txt", "--junit", "./same.txt"], "two outputs into one file"),
         (["report", "none.json"], "No such file"),
         (["verfy"], "invalid choice"),
         ([], "COMMAND"),

@@ -20,6 +20,10 @@ if WAY == "imports what is missing":
     import a_framework_that_nobody_has  # noqa: F401
 
 
+if WAY == "is fixed to an unknown variant":
+    variant = "alexnet"
+
+
 class Model(numpy_alexnet.Model):
     def activations(self, x):
         if WAY == "prints":
@@ -62,6 +66,10 @@ def stop():
             os.kill(os.getpid(), signal.SIGSEGV)
         case "is killed at fc6":
             os.kill(os.getpid(), signal.SIGKILL)
+        case "leaves a child that holds the pipe":
+            if os.fork() == 0:
+                time.sleep(3600)
+            os._exit(1)
         case "hangs at fc6":
             time.sleep(3600)
 
@@ -91,6 +99,12 @@ def changed(name, array):
             yield name, array.astype(np.complex64)
         case "conv3 is empty":
             yield name, array[:, :, :0]
+        case "conv3 is given twice":
+            yield from [(name, array)] * 2
+        case "activations never end":
+            while True:
+                name += "_"
+                yield name, array[:1, :1]
         case "conv3 has one image":
             yield name, array[:1]
         case _:

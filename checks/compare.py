@@ -19,7 +19,7 @@ class Comparison:
     got: str
     ulps: float | None = None
     wrong: int = 0
-    numbers: tuple[tuple[str, float], ...] = ()
+    numbers: tuple[tuple[str, float], ...] = ()  # measured beside it
 
 
 def ordered(values: Array) -> Array:

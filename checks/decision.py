@@ -8,7 +8,7 @@ import numpy as np
 
 from ..reference.spec import Softmax
 from . import compare
-from .finding import Finding, Status
+from .finding import Finding, Status, judged
 from .recording import Recording
 from .structure import missing
 from .truth import Truth
@@ -50,11 +50,4 @@ def probabilities(recording: Recording, truth: Truth) -> Iterator[Finding]:
         return
     want, tolerance = truth.trace[layer.name], truth.tolerances[layer.name]
     outcome = compare.within(got, want, tolerance)
-    yield Finding(
-        Status.PASS if outcome.ok else Status.FAIL,
-        layer.name,
-        "every probability within its bound",
-        outcome.got,
-        outcome.share,
-        layer.source,
-    )
+    yield judged(outcome, layer.name, "every probability within its bound", source=layer.source)

@@ -13,7 +13,7 @@ import numpy as np
 from ..reference import oracle
 from ..reference.spec import AFFINE, Dropout, Flatten, Layer, Lrn, Pool, Relu, Shape, Softmax
 from . import bounds, compare
-from .finding import Finding, Status
+from .finding import Finding, Status, judged
 from .recording import Recording
 from .structure import missing
 from .truth import Truth, whole
@@ -28,7 +28,7 @@ def chain(recording: Recording, truth: Truth) -> Iterator[Finding]:
         if got is None or isinstance(layer, Softmax):
             continue
         if truth.exact(layer.name):
-            yield judged(layer, got, truth.trace[layer.name])
+            yield bits(layer, got, truth.trace[layer.name])
         else:
             yield Finding(Status.BLIND, layer.name, "sums below 2^24, integers", "a sum that may round")
     yield from missing(recording, truth)
@@ -59,7 +59,7 @@ def alone(
     for layer, _, shape in truth.network.walk():
         got = recording.run().get(layer.name)
         if got is not None and x is not None and judgeable(layer, truth, x):
-            yield judged(layer, got, oracle.apply(layer, truth.params, x.astype(np.float64)))
+            yield bits(layer, got, oracle.apply(layer, truth.params, x.astype(np.float64)))
         x = recordable(got, (len(truth.x), *shape))
     yield from missing(recording, truth)
 
@@ -90,9 +90,6 @@ def largest_sum(layer: Layer, truth: Truth, x: np.ndarray) -> float:
     return float(oracle.magnitudes(layer, truth.params, x.astype(np.float64)).max())
 
 
-def judged(layer: Layer, got: np.ndarray, want: np.ndarray) -> Finding:
-    outcome = compare.bitwise(got, want)
-    status = Status.PASS if outcome.ok else Status.FAIL
-    return Finding(
-        status, layer.name, f"the oracle's {want.size} numbers, bit for bit", outcome.got, outcome.share, layer.source
-    )
+def bits(layer: Layer, got: np.ndarray, want: np.ndarray) -> Finding:
+    expected = f"the oracle's {want.size} numbers, bit for bit"
+    return judged(compare.bitwise(got, want), layer.name, expected, source=layer.source)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from .compare import Comparison
+
 
 class Status(StrEnum):
     PASS = "PASS"
@@ -67,3 +69,10 @@ class Finding:
         where = " ".join(part for part in (self.impl, self.variant, self.check, self.stimulus, self.layer) if part)
         text = f"{self.status:<11} {where}: expected {self.expected}, got {self.got}"
         return f"{text} ({self.hint})" if self.hint else text
+
+
+def judged(outcome: Comparison, layer: str, expected: str, **more: Any) -> Finding:
+    """A comparison's outcome as a finding: PASS or FAIL, and what was measured."""
+    status = Status.PASS if outcome.ok else Status.FAIL
+    numbers = dict(outcome.numbers) | more.pop("numbers", {})
+    return Finding(status, layer, expected, outcome.got, outcome.share, numbers=numbers, **more)

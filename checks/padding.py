@@ -8,11 +8,14 @@ import numpy as np
 
 from ..reference import oracle
 from ..reference.input_size import PADDINGS_OF_224, padded_like
+from ..reference.spec import Conv
 from . import compare
-from .finding import Finding, Status
+from .finding import Finding, Status, judged
 from .recording import Recording
 from .structure import missing
 from .truth import Truth
+
+SOURCE = "Section 3.5"
 
 
 def impulse(recording: Recording, truth: Truth) -> Iterator[Finding]:
@@ -21,31 +24,33 @@ def impulse(recording: Recording, truth: Truth) -> Iterator[Finding]:
     Every other padding that gives 55 x 55 must give another answer, else the check is blind.
     """
     conv1 = truth.network.layers[0]
+    assert isinstance(conv1, Conv)
     got = recording.run().get(conv1.name)
     if got is None:
         yield from missing(recording, truth)
         return
     want = truth.trace[conv1.name]
-    outcome = compare.bitwise(got, want)
-    others = [p for p in PADDINGS_OF_224 if p != conv1.padding]  # type: ignore[attr-defined]
-    alike = [p for p in others if np.array_equal(oracle.apply(padded_like(conv1, p), truth.params, truth.x), want)]
-    if alike:
+    others = {p: answer(conv1, p, truth) for p in PADDINGS_OF_224 if p != conv1.padding}
+    if alike := [p for p, other in others.items() if np.array_equal(other, want)]:
         yield Finding(Status.BLIND, conv1.name, "an answer of its own", f"paddings {alike} give the same")
         return
-    named = [p for p in others if compare.bitwise(got, oracle.apply(padded_like(conv1, p), truth.params, truth.x)).ok]
+    named = [p for p, other in others.items() if compare.bitwise(got, other).ok]
     hint = f"agrees with padding {named[0]} (before, after)" if named else ""
-    expected = f"the taps that meet the corners under padding {conv1.padding}"  # type: ignore[attr-defined]
-    status = Status.PASS if outcome.ok else Status.FAIL
-    yield Finding(status, conv1.name, expected, outcome.got, outcome.share, conv1.source, hint)
+    expected = f"the taps that meet the corners under padding {conv1.padding}"
+    yield judged(compare.bitwise(got, want), conv1.name, expected, source=conv1.source, hint=hint)
+
+
+def answer(conv1: Conv, padding: tuple[int, int], truth: Truth) -> np.ndarray:
+    """What conv1 would give under another padding."""
+    return oracle.apply(padded_like(conv1, padding), truth.params, truth.x.astype(np.float64))
 
 
 def as_227_exact(recordings: list[Recording], truth: Truth) -> Iterator[Finding]:
     """In exact arithmetic: 224 with its padding and 227 with the same zeros as pixels give the same bits."""
     for layer, one, other in both(recordings, truth):
         if truth.exact(layer) or truth.network[layer].kind == "softmax":
-            yield judged(
-                layer, compare.bitwise(one, other.astype(np.float64)), "the bits of 227 x 227 with the same zeros"
-            )
+            outcome = compare.bitwise(one, other.astype(np.float64))
+            yield judged(outcome, layer, "the bits of 227 x 227 with the same zeros", source=SOURCE)
     yield from missing(recordings[0], truth)
     yield from missing(recordings[1], truth)
 
@@ -57,10 +62,9 @@ def as_227_photograph(recordings: list[Recording], truth: Truth) -> Iterator[Fin
             yield Finding(Status.FAIL, layer, "227 x 227 with the same zeros", problem)
             continue
         outcome = compare.within(one, other.astype(np.float64), 2 * truth.tolerances[layer])
-        finding = judged(layer, outcome, "227 x 227 with the same zeros, within the sum of both bounds")
-        if one.shape == other.shape:
-            finding.numbers["bits_differ"] = float((one != other).sum())
-        yield finding
+        numbers = {"bits_differ": float((one != other).sum())} if one.shape == other.shape else {}
+        expected = "227 x 227 with the same zeros, within the sum of both bounds"
+        yield judged(outcome, layer, expected, source=SOURCE, numbers=numbers)
     yield from missing(recordings[0], truth)
     yield from missing(recordings[1], truth)
 
@@ -71,8 +75,3 @@ def both(recordings: list[Recording], truth: Truth) -> Iterator[tuple[str, np.nd
         one, other = padded.run().get(name), plain.run().get(name)
         if one is not None and other is not None:
             yield name, one, other
-
-
-def judged(layer: str, outcome: compare.Comparison, expected: str) -> Finding:
-    status = Status.PASS if outcome.ok else Status.FAIL
-    return Finding(status, layer, expected, outcome.got, outcome.share, "Section 3.5")

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..reference import oracle
-from ..reference.spec import Layer
 from . import bounds, compare, exact, traps
-from .finding import Finding, Status
+from .finding import Finding, judged
 from .recording import Recording
 from .structure import missing
 from .truth import Truth
@@ -26,14 +25,15 @@ def local(recording: Recording, truth: Truth) -> Iterator[Finding]:
     yield from missing(recording, truth)
 
 
+EXPECTED = "the float64 oracle's output for {}, within the bound"
+
+
 def layer_alone(site: traps.Site, truth: Truth, x: np.ndarray, got: np.ndarray) -> Finding:
     layer = site.layer
     want = oracle.apply(layer, truth.params, x)
-    tolerance = bounds.local_tolerance(layer, truth.params, x, want)
-    finding = judged(layer, compare.within(got, want, tolerance), "its own input")
-    if finding.status is Status.FAIL:
-        return finding.filled(hint=traps.explain(site, truth.params, x, got))
-    return finding
+    outcome = compare.within(got, want, bounds.local_tolerance(layer, truth.params, x, want))
+    hint = "" if outcome.ok else traps.explain(site, truth.params, x, got)
+    return judged(outcome, layer.name, EXPECTED.format("its own input"), source=layer.source, hint=hint)
 
 
 def chain(recording: Recording, truth: Truth) -> Iterator[Finding]:
@@ -41,21 +41,9 @@ def chain(recording: Recording, truth: Truth) -> Iterator[Finding]:
     for layer in truth.network.layers:
         got = recording.run().get(layer.name)
         if got is not None:
-            outcome = compare.within(got, truth.trace[layer.name], truth.tolerances[layer.name])
-            yield judged(layer, outcome, "the network's input", truth.single[layer.name], truth.trace[layer.name])
+            want = truth.trace[layer.name]
+            outcome = compare.within(got, want, truth.tolerances[layer.name])
+            numbers = {"rmse_numpy_float32": compare.rmse(truth.single[layer.name], want)}
+            expected = EXPECTED.format("the network's input")
+            yield judged(outcome, layer.name, expected, source=layer.source, numbers=numbers)
     yield from missing(recording, truth)
-
-
-def judged(
-    layer: Layer,
-    outcome: compare.Comparison,
-    given: str,
-    numpy32: np.ndarray | None = None,
-    want: np.ndarray | None = None,
-) -> Finding:
-    status = Status.PASS if outcome.ok else Status.FAIL
-    expected = f"the float64 oracle's output for {given}, within the bound"
-    numbers = dict(outcome.numbers)
-    if numpy32 is not None and want is not None:
-        numbers["rmse_numpy_float32"] = compare.rmse(numpy32, want)
-    return Finding(status, layer.name, expected, outcome.got, outcome.share, layer.source, numbers=numbers)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ..reference.spec import nearest
 from . import compare
-from .finding import Finding, Status
+from .finding import Finding, Status, judged
 from .recording import BATCH, Recording
 from .truth import Truth
 
@@ -73,9 +73,7 @@ def readback(recording: Recording, truth: Truth) -> Iterator[Finding]:
         if held is None:
             yield Finding(Status.PASS, layer, expected, "every bit", 0.0)
         else:
-            outcome = compare.bitwise(held, given.astype(float))
-            status = Status.PASS if outcome.ok else Status.FAIL
-            yield Finding(status, layer, expected, outcome.got, outcome.share)
+            yield judged(compare.bitwise(held, given.astype(float)), layer, expected)
     for name in recording.params:
         if name not in truth.params:
             hint = f"the parameters are: {' '.join(truth.params)}"

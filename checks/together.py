@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from . import compare
-from .finding import Finding, Status
+from .finding import Finding, Status, judged
 from .recording import Recording
 from .truth import Truth
 
@@ -26,9 +26,7 @@ def exact(recordings: list[Recording], truth: Truth) -> Iterator[Finding]:
             if one is None or other is None or not truth.exact(layer.name) or layer.kind == "softmax":
                 continue
             outcome = compare.bitwise(other, one.astype(np.float64))
-            status = Status.PASS if outcome.ok else Status.FAIL
-            expected = f"the bits that {a.impl} gives"
-            yield Finding(status, layer.name, expected, outcome.got, outcome.share, impl=name)
+            yield judged(outcome, layer.name, f"the bits that {a.impl} gives", impl=name)
 
 
 def real(recordings: list[Recording], truth: Truth) -> Iterator[Finding]:
@@ -55,5 +53,4 @@ def distance(name: str, layer: str, one: np.ndarray, other: np.ndarray, truth: T
         "rmse_a": compare.rmse(one, want),
         "rmse_b": compare.rmse(other, want),
     }
-    status = Status.PASS if outcome.ok else Status.FAIL
-    return Finding(status, layer, expected, outcome.got, outcome.share, impl=name, numbers=numbers)
+    return judged(outcome, layer, expected, impl=name, numbers=numbers)

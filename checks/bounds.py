@@ -10,9 +10,11 @@ in random order, which our own random weights see to. The bound of an element is
     |y32 - y64| <= 8 u sqrt(n) (|y64| + sigma)
 
 *How likely is a correct sum to be over it?* Given the terms, the error is a sum of independent, bounded, zero-mean
-parts, so by Hoeffding P(|error| > B) <= 2 exp(-B^2 / (2 u^2 sum S_k^2)). Given y, the partial sums are a bridge,
-S_k = (k/n) y + sigma b(k/n), b a Brownian bridge, so sum S_k^2 <= n (|y| / sqrt 3 + sigma sqrt X)^2 with X the
-integral of b^2. For the bound B above the exponent is at least 32 / max(X, 1/3), and P <= E[2 exp(-32 / X)]. Since
+parts, so by Hoeffding P(|error| > B) <= 2 exp(-B^2 / (2 u^2 (sum S_k^2 + sigma^2))), sigma^2 for the products; it is
+1/n of the rest and left out below. Given y, the partial sums are a bridge, S_k = (k/n) y + sigma b(k/n), and b is
+taken for a Brownian bridge: an approximation, good for many terms, that no simulation can test this far in the tail.
+Then sum S_k^2 <= n (|y| / sqrt 3 + sigma sqrt X)^2 with X the integral of b^2. For the bound B above the exponent is at
+least 32 / max(X, 1/3), so P <= E[2 exp(-32 / X)] + 2 exp(-96), whose last term is nothing beside the first. Since
 -32 / X <= -2 sqrt(32 q) + q X for every q > 0, and E exp(q X) = sqrt(r / sin r) with r = sqrt(2 q) < pi,
 
     P <= min over q of 2 exp(-2 sqrt(32 q)) sqrt(r / sin r) = 3e-10 for one element.
@@ -21,7 +23,8 @@ One pass over `paper` judges 1.3 million affine elements: a false alarm once in 
 that sums one term after another, the worst order there is. Frameworks keep 8 to 64 accumulators and stay far below.
 `failure_probability()` computes the number, a test simulates the sums.
 
-**LRN**, m = 2 (n // 2) + 1 terms, d = k + alpha S. S is a sum of squares (no cancellation): relative error m u; the
+**LRN**, m = 2 (n // 2) + 1 terms, d = k + alpha S. S is a sum of squares (no cancellation; a running sum that adds the
+next square and subtracts the last does cancel, loses more, and is judged a fault here): relative error m u; the
 product with alpha 2 u more (its rounding and alpha's), 2 u if alpha is multiplied by n and the sum divided by it. So d
 has ((m + 4) alpha S / d + 1) u, and k's own rounding 1 u. d^-beta takes beta times that, and the power itself: as
 exp(-beta log d) it costs beta |log d| (4 u for a logarithm good to 2 ulp, 1 u for the product) and 4 u for an

@@ -64,7 +64,8 @@ def bitwise(got: Array, want: Array) -> Comparison:
     distance = np.maximum(ulps(got, want), differs)  # +0 and -0 differ, if by nothing
     worst = np.unravel_index(int(distance.argmax()), got.shape)
     most = float(distance[worst])
-    text = f"{wrong} of {got.size} differ, most at {at(worst)}: {got[worst]!s} for {want[worst]!s} ({most:.0f} ulp)"
+    how = "the sign of zero" if got[worst] == want[worst] else f"{most:.0f} ulp"
+    text = f"{wrong} of {got.size} differ, most at {at(worst)}: {got[worst]!s} for {want[worst]!s} ({how})"
     return Comparison(False, 2 * most, text, ulps=most, wrong=wrong)
 
 

@@ -1,4 +1,7 @@
-"""Bitwise parity. Integers make every sum exact in float32, so every correct implementation gives the same bits.
+"""Bitwise parity. Integers make every sum exact in float32, so all that sum the products give the same bits.
+
+In whatever order. Algorithms that do not sum the products (Winograd with large tiles, FFT) are not exact on integers
+and fail here, confined to their convolutions. Signed zeros count: an implementation that gives -0 for 0 is told so.
 
 The precondition is proved on the numbers at hand: max(|W| * |x| + |b|) < 2^24 at every layer, everything an integer.
 Where it does not hold the finding is BLIND, never PASS.

@@ -38,10 +38,14 @@ KNOWN: tuple[Known, ...] = ()
 
 
 def applied(findings: Iterable[Finding], table: Iterable[Known] | None = None) -> Iterator[Finding]:
-    """A FAIL that is known becomes KNOWN; a PASS that should deviate becomes FAIL."""
+    """A FAIL that is known becomes KNOWN; a PASS that should deviate, FAIL; an entry that matches nothing, ERROR."""
     entries = tuple(KNOWN if table is None else table)
+    asked: set[Known] = set()
+    met: set[Known] = set()
     for finding in findings:
+        asked |= {e for e in entries if replace(e, layer="*").concerns(finding)}
         entry = next((e for e in entries if e.concerns(finding)), None)
+        met |= {entry} if entry else set()
         if entry and finding.status is Status.FAIL:
             yield replace(finding, status=Status.KNOWN, hint=f"{entry.reason} ({entry.link})")
         elif entry and finding.status is Status.PASS:
@@ -49,3 +53,7 @@ def applied(findings: Iterable[Finding], table: Iterable[Known] | None = None) -
             yield replace(finding, status=Status.FAIL, hint=hint)
         else:
             yield finding
+    for entry in (e for e in entries if e in asked - met):
+        got = f"no layer {entry.layer!r}"
+        hint = "an entry of checks/known.py that nothing matches: remove it"
+        yield Finding(Status.ERROR, expected="a finding", got=got, hint=hint, impl=entry.impl, check=entry.check)

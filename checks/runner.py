@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 
 from ..impls.find import Target
 from . import pipe
-from .recording import Event, Feed, Recording
+from .recording import Event, Feed, Recording, describe
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Worker:
     def start(self) -> None:
         self.stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop()
         self.process = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", "-m", "alexnet_parity.checks.worker"],
+            [sys.executable, "-P", "-X", "faulthandler", "-m", "alexnet_parity.checks.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.stderr,
@@ -55,15 +55,16 @@ class Worker:
             "device": self.device,
         }
         assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError), self.process.stdin as stdin:
-            stdin.write(json.dumps(job).encode())
+        with contextlib.suppress(BrokenPipeError):  # kept open: the worker ends when it closes
+            self.process.stdin.write(json.dumps(job).encode() + b"\n")
+            self.process.stdin.flush()
 
     def listen(self) -> None:
         self.tell()
         lost = Event("error", "build", text="")
         for feed in self.feeds:
             recording = Recording(self.target.name, feed.variant, feed.stimulus)
-            if not lost.text and (broken := self.fill(recording)):
+            if not lost.text and (broken := self.fill_safely(recording)):
                 lost = broken
                 recording.take(Event(lost.kind, current_run(recording, feed), text=lost.text))
             elif lost.text:
@@ -71,6 +72,14 @@ class Worker:
             recording.flags = dict(self.flags)
             self.out.put(recording)
         self.stop()
+
+    def fill_safely(self, recording: Recording) -> Event | None:
+        """As `fill`; what cannot be understood ends the process, never this thread."""
+        try:
+            return self.fill(recording)
+        except Exception as error:
+            self.kill()
+            return Event("error", "build", text=f"its process sent what cannot be read: {describe(error)}")
 
     def fill(self, recording: Recording) -> Event | None:
         """Take events until the feed is done; otherwise what went wrong, for this feed and all after it."""
@@ -86,9 +95,9 @@ class Worker:
         return Event("error", "build", text=recording.errors.get("build") or self.how_it_ended())
 
     def how_it_ended(self) -> str:
+        code = self.process.wait()
         if self.hung:
             return f"no sign of life for {self.timeout:g} s, ended (--timeout)"
-        code = self.process.wait()
         self.stderr.seek(0)
         last = [line.strip() for line in self.stderr.read().decode(errors="replace").splitlines() if line.strip()]
         said = f"; it last said: {last[-1][:200]}" if last else ""
@@ -113,8 +122,10 @@ class Worker:
     def stop(self) -> None:
         self.kill()
         self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        for stream in (self.process.stdin, self.process.stdout):
+            assert stream is not None
+            with contextlib.suppress(OSError):
+                stream.close()
         self.stderr.close()
 
 

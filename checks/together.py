@@ -10,6 +10,7 @@ import numpy as np
 from . import compare
 from .finding import Finding, Status, judged
 from .recording import Recording
+from .structure import missing
 from .truth import Truth
 
 
@@ -18,8 +19,16 @@ def pairs(recordings: list[Recording]) -> Iterator[tuple[Recording, Recording, s
         yield a, b, f"{a.impl} ~ {b.impl}"
 
 
+def absent(recordings: list[Recording], truth: Truth) -> Iterator[Finding]:
+    """An ERROR for each implementation that did not give every layer: it cannot have agreed."""
+    for recording in recordings:
+        for finding in missing(recording, truth):
+            yield finding.filled(impl=recording.impl)
+
+
 def exact(recordings: list[Recording], truth: Truth) -> Iterator[Finding]:
     """Every pair of implementations gives the same bits in exact arithmetic, layer by layer."""
+    yield from absent(recordings, truth)
     for a, b, name in pairs(recordings):
         for layer in truth.network.layers:
             one, other = a.run().get(layer.name), b.run().get(layer.name)
@@ -31,6 +40,7 @@ def exact(recordings: list[Recording], truth: Truth) -> Iterator[Finding]:
 
 def real(recordings: list[Recording], truth: Truth) -> Iterator[Finding]:
     """Every pair within the sum of both bounds, with the largest distance in ulps and each one's RMSE to float64."""
+    yield from absent(recordings, truth)
     for a, b, name in pairs(recordings):
         for layer in truth.network.layers:
             one, other = a.run().get(layer.name), b.run().get(layer.name)

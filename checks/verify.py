@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -71,8 +72,9 @@ class Session:
 
     def in_order(self, findings: Iterable[Finding]) -> list[Finding]:
         """Sorted by variant, check and implementation: the same run gives the same file."""
-        checks, names = [check.name for check in CHECKS], list(self.networks)
-        return sorted(findings, key=lambda f: (names.index(f.variant), checks.index(f.check), f.impl))
+        checks = {check.name: place for place, check in enumerate(CHECKS)}
+        names = {name: place for place, name in enumerate(self.networks)}
+        return sorted(findings, key=lambda f: (names.get(f.variant, -1), checks.get(f.check, -1), f.impl))
 
     def run(self) -> Iterator[Finding]:
         with runner.Workers(self.targets, self.feeds, self.seed, self.device, self.timeout) as incoming:
@@ -143,7 +145,7 @@ class Session:
     def of_all(self, same: list[Recording]) -> Iterator[Finding]:
         """What the implementations' recordings of one stimulus settle together."""
         variant, name = same[0].variant, same[0].stimulus
-        able = sorted((r for r in same if not r.unsupported and r.run()), key=lambda r: r.impl)
+        able = sorted((r for r in same if not (r.unsupported or r.skipped)), key=lambda r: r.impl)
         for check in self.checks:
             if check.scope is Scope.ALL and name in check.stimuli(self.networks[variant]) and len(able) > 1:
                 found = judge(check, able, self.truths.of(variant, name))
@@ -160,12 +162,12 @@ class Session:
                 variant=variant,
                 stimulus=stimulus,
                 seed=self.seed,
-                device=self.device,
+                device="" if who == "oracle" else self.device,
                 replay=self.replay(check, who, variant),
             )
 
     def replay(self, check: Check, impl: str, variant: str) -> str:
-        names = [] if impl == "oracle" else impl.split(" ~ ")
-        impls = "".join(f" --impl {name}" for name in names)
+        names = [target.name for target in self.targets if target.name in impl] if "~" in impl else [impl]
+        impls = "".join(f" --impl {shlex.quote(name)}" for name in names if name != "oracle")
         rest = f"--variant {variant} --check {check.name} --seed {self.seed} --device {self.device}"
         return f"alexnet-parity verify{impls} {rest}"

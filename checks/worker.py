@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import sys
+import threading
 from importlib import import_module
 
 from ..impls import find
@@ -21,14 +22,16 @@ FRAMEWORKS = ("numpy", "torch", "tensorflow", "keras", "jax", "jaxlib", "onnxrun
 
 
 def main() -> None:
-    job = json.load(sys.stdin)
+    job = json.loads(sys.stdin.readline())
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # prints of the implementation and its framework must not mix with the events
+    threading.Thread(target=end_with_parent, args=(os.dup(0),), daemon=True).start()
     sys.stdin = open(os.devnull)  # noqa: SIM115 - for the life of the process
     try:
         module = find.load(find.Target(**job["target"]))
     except ImportError as error:
-        pipe.send(out, Event("unavailable", text=f"its import failed: {describe(error)}"))
+        kind = "unavailable" if find.lacks(error) else "error"
+        pipe.send(out, Event(kind, "build", text=f"its import failed: {describe(error)}"))
         return
     except Exception as error:
         pipe.send(out, Event("error", "build", text=f"its import raised {describe(error)}"))
@@ -44,6 +47,13 @@ def main() -> None:
         for name, text in versions().items():
             pipe.send(out, Event("flag", name=name, text=text))
         pipe.send(out, Event("done"))
+
+
+def end_with_parent(stdin: int) -> None:
+    """The command keeps our standard input open for as long as it lives: its end is ours."""
+    while os.read(stdin, 1):
+        pass
+    os._exit(1)
 
 
 def versions() -> dict[str, str]:

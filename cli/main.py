@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -91,41 +93,56 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. Errors that a person can mend are one line on standard error."""
     # One BLAS thread: the frameworks run beside the oracle, and idle BLAS threads would spin on their cores.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: with the workers
     try:
         options = parser().parse_args(arguments)
         command = {"list": show_list, "spec": show_spec, "verify": run_verify, "report": run_report}[options.command]
-        status = command(options)
-        sys.stdout.flush()  # here, where a reader that has gone can be told from an error
-        return status
+        return command(options)
     except Usage as error:
         print(f"alexnet-parity: {error}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
         print("alexnet-parity: interrupted; nothing was written", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader (head, less) has gone
+
+
+def say(lines: Iterable[str]) -> None:
+    """Print; a reader that has gone (head, less) changes nothing, least of all the exit status."""
+    try:
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return GOOD
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise Usage(f"cannot write to standard output: {error.strerror}") from None
 
 
 def show_list(_: argparse.Namespace) -> int:
+    say(everything())
+    return GOOD
+
+
+def everything() -> Iterator[str]:
+    """What there is, a line each."""
     from ..checks import catalogue
     from ..impls import find
     from ..reference import variants
 
-    print("Implementations")
+    yield ("Implementations")
     for name in find.own():
         absent = find.missing(name)
-        print(
+        yield (
             f"  {name:<26} {'needs ' + ', '.join(absent) + f' (extra {find.extra(name)!r})' if absent else 'can run here'}"
         )
-    print("Variants")
+    yield ("Variants")
     for name in variants.names():
-        print(f"  {name:<26} {variants.variant(name).about}")
-    print("Checks (a family is the part before the dash)")
+        yield (f"  {name:<26} {variants.variant(name).about}")
+    yield ("Checks (a family is the part before the dash)")
     for check in catalogue.CHECKS:
-        print(f"  {check.name:<26} {check.about}")
-    return GOOD
+        yield (f"  {check.name:<26} {check.about}")
 
 
 def show_spec(options: argparse.Namespace) -> int:
@@ -135,12 +152,12 @@ def show_spec(options: argparse.Namespace) -> int:
     if options.json:
         import json
 
-        print(json.dumps(export.as_dict(network), indent=1))
+        say([json.dumps(export.as_dict(network), indent=1)])
     else:
         from tabulate import tabulate
 
-        print(f"{network.name}: {network.about}. Input {' x '.join(map(str, network.input_shape))}.")
-        print(tabulate(export.rows(network), export.HEADERS, tablefmt="github", disable_numparse=True))
+        head = f"{network.name}: {network.about}. Input {' x '.join(map(str, network.input_shape))}."
+        say([head, tabulate(export.rows(network), export.HEADERS, tablefmt="github", disable_numparse=True)])
     return GOOD
 
 

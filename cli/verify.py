@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..checks import catalogue
@@ -13,7 +13,7 @@ from ..checks.verify import Session, Unavailable
 from ..impls import find
 from ..reports import files, findings_file, junit
 from ..reports.findings_file import BadFile, Findings
-from .main import BAD, GOOD, Usage, named_variant
+from .main import BAD, GOOD, Usage, named_variant, say
 from .progress import Progress
 
 SHOWN = 40  # lines about what is wrong; the rest is in the JSON
@@ -89,11 +89,11 @@ def finish(found: Findings, json: Path | None, markdown: Path | None, xml: Path 
             parity.write(found, markdown)
     except files.Unwritable as error:
         raise Usage(str(error)) from None
-    show(found)
+    say(lines(found))
     return GOOD if found.good() else BAD
 
 
-def show(found: Findings) -> None:
+def lines(found: Findings) -> Iterator[str]:
     """A line for each implementation, variant and check, then everything that is wrong, then the verdict."""
     groups: dict[tuple[str, str, str], list[Finding]] = defaultdict(list)
     for finding in found.findings:
@@ -102,13 +102,13 @@ def show(found: Findings) -> None:
         worst = max((f.error_over_bound for f in findings if f.error_over_bound is not None), default=0.0)
         share = f"at most {worst:.1%} of the bound" if 0 < worst <= 1 else ""
         counts = ", ".join(f"{n} {name}" for name, n in count(findings).items())
-        print(f"{impl:<22} {variant:<18} {check:<24} {counts:<18} {share}".rstrip())
+        yield (f"{impl:<22} {variant:<18} {check:<24} {counts:<18} {share}".rstrip())
     wrong = [finding for finding in found.findings if not finding.good()]
     for finding in wrong[:SHOWN]:
-        print(finding.line())
+        yield (finding.line())
     if len(wrong) > SHOWN:
-        print(f"... and {len(wrong) - SHOWN} more (--json FILE has them all)")
-    print(f"{found.summary['verdict']}: " + ", ".join(f"{n} {name}" for name, n in count(found.findings).items()))
+        yield (f"... and {len(wrong) - SHOWN} more (--json FILE has them all)")
+    yield (f"{found.summary['verdict']}: " + ", ".join(f"{n} {name}" for name, n in count(found.findings).items()))
 
 
 def count(findings: Iterable[Finding]) -> dict[str, int]:

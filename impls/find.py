@@ -60,6 +60,8 @@ def find(name: str) -> Target:
         return Target(name, module=f"alexnet_parity.impls.{name}")
     if name.endswith(".py") or "/" in name:
         path = Path(name)
+        if path.suffix != ".py":
+            raise Unknown(f"{name!r} is no Python file; give a path that ends in .py, or a module's name")
         if not path.is_file():
             raise Unknown(f"no file {name!r} here (looked in {Path.cwd()})")
         return Target(name, file=str(path.resolve()))
@@ -79,11 +81,19 @@ def extra(name: str) -> str:
 
 def importable(name: str) -> bool:
     """Is there a module whose name begins so? Looks for the first part only: looking further would import it."""
-    sys.path[:0] = [] if "" in sys.path or str(Path.cwd()) in sys.path else [str(Path.cwd())]
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # last: a torch.py of theirs must not stand in for the framework
     try:
         return importlib.util.find_spec(name.partition(".")[0]) is not None
     except (ImportError, ValueError):
         return False
+
+
+def lacks(error: ImportError) -> bool:
+    """Is the reason that a package is not installed, rather than a mistake in the file?"""
+    name = getattr(error, "name", None) or ""
+    absent = isinstance(error, ModuleNotFoundError) and importlib.util.find_spec(name.partition(".")[0]) is None
+    return bool(name) and absent
 
 
 def load(target: Target) -> ModuleType:
@@ -97,6 +107,6 @@ def load(target: Target) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pickling look a module up by its name
-    sys.path.insert(0, str(path.parent))  # the file's own neighbours, as when it is run
+    sys.path.append(str(path.parent))  # the file's own neighbours; last, as above
     spec.loader.exec_module(module)
     return module

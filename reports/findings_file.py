@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import platform
@@ -12,10 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import checks, impls, reference
 from ..checks.finding import Finding, Status
 
 SCHEMA = "alexnet-parity/findings/1"
 KEYS = ("schema", "environment", "summary", "findings")
+RUN = {
+    "sources": str,
+    "python": str,
+    "system": str,
+    "processor": str,
+    "seed": int,
+    "device": str,
+    "implementations": dict,
+}
 
 
 class BadFile(Exception):
@@ -59,6 +70,7 @@ def environment(
 ) -> dict[str, Any]:
     """Where and with what this run was made."""
     run = {
+        "sources": sources(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
@@ -67,6 +79,15 @@ def environment(
         "implementations": implementations,
     }
     return {"runs": [run], "digests": digests}
+
+
+def sources() -> str:
+    """SHA-256 of the code that decides what is found: runs of different code are not merged."""
+    total = hashlib.sha256()
+    for package in (reference, impls, checks):
+        for path in sorted(Path(package.__path__[0]).glob("*.py")):
+            total.update(path.name.encode() + path.read_bytes())
+    return total.hexdigest()
 
 
 def processor() -> str:
@@ -85,7 +106,7 @@ def read(path: Path) -> Findings:
         raise BadFile(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from error
     try:
         document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadFile(f"{path} is not complete JSON ({error}); was it cut short? make it again with verify") from error
     found = document.get("schema") if isinstance(document, dict) else type(document).__name__
     if found != SCHEMA:
@@ -108,9 +129,26 @@ def rows(path: Path, document: dict[str, Any]) -> list[Any]:
 
 def checked(path: Path, given: Any) -> dict[str, Any]:
     ok = isinstance(given, dict) and isinstance(given.get("runs"), list) and isinstance(given.get("digests"), dict)
-    if not ok:
-        raise BadFile(f"{path}: environment has no runs and digests; make it again with verify")
+    if not ok or not all(map(is_run, given["runs"])) or not all(map(is_digest, given["digests"].values())):
+        raise BadFile(f"{path}: environment does not hold whole runs and digests; make it again with verify")
     return given
+
+
+def is_run(run: Any) -> bool:
+    """Has a run all that `environment` writes?"""
+    if not isinstance(run, dict) or not all(isinstance(run.get(key), kind) for key, kind in RUN.items()):
+        return False
+    return all(
+        isinstance(flags, dict) and all(map(is_text, flags.values())) for flags in run["implementations"].values()
+    )
+
+
+def is_digest(digest: Any) -> bool:
+    return isinstance(digest, dict) and is_text(digest.get("params")) and is_text(digest.get("input"))
+
+
+def is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 TYPES = {"seed": int, "numbers": dict}
@@ -122,7 +160,7 @@ def parse(path: Path, row: Any) -> Finding:
     if not isinstance(row, dict) or set(row) != fields:
         odd = set(row) ^ fields if isinstance(row, dict) else {type(row).__name__}
         raise BadFile(f"{path}: a finding with the wrong fields ({', '.join(sorted(map(str, odd)))})")
-    if row["status"] not in set(Status):
+    if not is_text(row["status"]) or row["status"] not in set(Status):
         raise BadFile(f"{path}: unknown status {row['status']!r}; known: {', '.join(Status)}")
     share = row["error_over_bound"]
     if share is not None and (
@@ -132,6 +170,9 @@ def parse(path: Path, row: Any) -> Finding:
     for name in fields - {"status", "error_over_bound"}:
         if not isinstance(row[name], TYPES.get(name, str)):
             raise BadFile(f"{path}: {name} is {row[name]!r}, expected {TYPES.get(name, str).__name__}")
+    for name, value in row["numbers"].items():
+        if name in fields or isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise BadFile(f"{path}: the number {name!r} is {value!r}, expected a finite number under a name of its own")
     return Finding(**{**row, "status": Status(row["status"])})
 
 
@@ -151,5 +192,7 @@ def merge(paths: Sequence[Path], files: Sequence[Findings]) -> Findings:
                 )
             origin.setdefault(name, path)
     runs = [run for file in files for run in file.environment["runs"]]
+    if len({run["sources"] for run in runs}) > 1:
+        raise BadFile("the runs were made by different versions of this project's code; make them again with one")
     alike = {json.dumps(finding.as_dict(), sort_keys=True): finding for file in files for finding in file.findings}
     return Findings(tuple(alike.values()), {"runs": runs, "digests": digests})

@@ -68,6 +68,7 @@ def error_share(table: pd.DataFrame, layers: list[str], variant: str) -> Figure:
 
 def scatter(axis: Any, rows: pd.DataFrame, layers: list[str], value: str) -> None:
     """A mark for each implementation (colour, shape) and stimulus (filled or open) at every layer."""
+    rows = rows[rows.layer.isin(layers)]
     impls = sorted(rows.impl.unique())
     for number, impl in enumerate(impls):
         for stimulus, fill in STYLES.items():
@@ -100,7 +101,7 @@ def rmse(table: pd.DataFrame, layers: list[str], variant: str) -> Figure:
     rows = table[(table.check == "chain-large") & (table.variant == variant) & table.rmse.notna()].copy()
     rows["relative"] = rows.rmse / rows.rms
     scatter(axis, rows, layers, "relative")
-    one = rows[rows.impl == rows.impl.min()]
+    one = rows[(rows.impl == rows.impl.min()) & rows.layer.isin(layers)]
     axis.plot(
         [layers.index(layer) for layer in one.layer],
         one.rmse_numpy_float32 / one.rms,

@@ -8,7 +8,7 @@ import numpy as np
 import numpy_alexnet
 import pytest
 
-from alexnet_parity.checks import catalogue, exact, known, sensitivity
+from alexnet_parity.checks import catalogue, decision, exact, known, sensitivity
 from alexnet_parity.checks.finding import Finding, Status
 from alexnet_parity.checks.recording import Feed, record
 from alexnet_parity.checks.truth import Truth
@@ -106,6 +106,55 @@ def test_known_deviation_that_stopped_deviating_fails():
     (result,) = known.applied([finding(Status.PASS)], [ENTRY])
     assert result.status is Status.FAIL
     assert "no longer deviates" in result.hint
+
+
+def test_an_entry_that_matches_nothing_is_an_error():
+    renamed = replace(ENTRY, layer="dense*")
+    *_, last = known.applied([finding(Status.PASS)], [renamed])
+    assert last.status is Status.ERROR
+    assert "nothing matches" in last.hint
+
+
+def test_an_entry_for_what_was_not_run_is_no_error():
+    assert len(list(known.applied([finding(Status.PASS)], [replace(ENTRY, impl="keras")]))) == 1
+
+
+def top5_of(change):
+    stimulus = stimuli.stimulus(THIN, "photograph", 0)
+    recording = recorded(stimulus)
+    p = recording.run()["prob"]
+    order = np.argsort(-p[0])
+    change(p[0], order)
+    (found,) = decision.top5(recording, Truth(stimulus))
+    return found.status
+
+
+def exchange(first, second):
+    def change(p, order):
+        p[order[[first, second]]] = p[order[[second, first]]]
+
+    return change
+
+
+def test_top5_passes_untouched():
+    assert top5_of(lambda p, order: None) is Status.PASS
+
+
+@pytest.mark.parametrize("pair", [(0, 1), (3, 4), (4, 5), (0, 9)], ids=str)
+def test_top5_sees_two_classes_exchanged(pair):
+    assert top5_of(exchange(*pair)) is Status.FAIL
+
+
+def test_top5_sees_nan():
+    assert top5_of(lambda p, order: p.__setitem__(order[2], np.nan)) is Status.FAIL
+
+
+def test_top5_is_blind_where_fifth_and_sixth_are_closer_than_the_bound():
+    stimulus = stimuli.stimulus(THIN, "photograph", 0)
+    truth = Truth(stimulus)
+    truth.tolerances["prob"] = truth.tolerances["prob"] * 1e6
+    (found,) = decision.top5(recorded(stimulus), truth)
+    assert found.status is Status.BLIND
 
 
 def test_other_findings_are_left_alone():

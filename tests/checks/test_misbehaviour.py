@@ -45,6 +45,8 @@ WAYS = {
     "activations never end": ("structure-shapes", "conv3", "ERROR", "more than 1000 activations"),
     "leaves a child that holds the pipe": ("exact-chain", "fc6", "ERROR", "exited with status 1"),
     "is fixed to an unknown variant": ("exact-chain", "conv1", "ERROR", "unknown variant 'alexnet'"),
+    "writes to every file": ("exact-chain", "fc6", "ERROR", "cannot be read"),
+    "has a wrong import": ("exact-chain", "conv1", "ERROR", "its import failed: ImportError: cannot import name"),
     "build raises": ("exact-chain", "conv1", "ERROR", "build() raised RuntimeError: out of luck"),
     "raises on import": ("exact-chain", "conv1", "ERROR", "no luck today"),
     "exits on import": ("exact-chain", "conv1", "ERROR", "exited with status 3"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -23,6 +25,7 @@ THIN = ("--impl", NUMPY, "--variant", "paper-thin")
     [
         (["verify", "--impl", "trch"], "did you mean 'torch'?"),
         (["verify", "--impl", "no/such/file.py"], "no file"),
+        (["verify", "--impl", "./mine.sh"], "no Python file"),
         (["verify", "--impl", "no.such.module"], "no implementation, module or file"),
         (["verify", *THIN, "--check", "exact-chian"], "did you mean 'exact-chain'?"),
         (["verify", *THIN, "--check", "loacl"], "did you mean 'local'?"),
@@ -219,3 +222,49 @@ def test_a_reader_that_goes_away_is_no_traceback():
         f"{sys.executable} -m alexnet_parity.cli spec --json | true", shell=True, capture_output=True, check=True
     )
     assert gone.stderr == b""
+
+
+def test_a_reader_that_goes_away_does_not_turn_a_failure_green(tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text("def build(network, params):\n    raise RuntimeError\n")
+    command = f"{sys.executable} -m alexnet_parity.cli verify --impl {mine} --variant paper-thin --check exact-chain"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command} | true"], capture_output=True, check=False)
+    assert done.returncode == 1
+
+
+def test_together_does_not_pass_over_one_that_crashed(tmp_path, capsys):
+    mine = tmp_path / "mine.py"
+    mine.write_text("def build(network, params):\n    raise RuntimeError('no luck')\n")
+    assert run("verify", *THIN, "--impl", mine, "--check", "together") == 1
+    assert "no luck" in capsys.readouterr().out
+
+
+def test_a_file_named_as_a_framework_does_not_stand_in_for_it(tmp_path, monkeypatch):
+    (tmp_path / "numpy.py").write_text("raise RuntimeError('not the real one')")
+    (tmp_path / "mine.py").write_text(Path(NUMPY).read_text())
+    monkeypatch.chdir(tmp_path)
+    assert run("verify", "--impl", "mine.py", "--variant", "paper-thin", "--check", "exact-chain") == 0
+
+
+def test_an_ended_command_leaves_no_worker_behind(tmp_path, monkeypatch):
+    pid_file = tmp_path / "pid"
+    monkeypatch.setenv("ALEXNET_MISBEHAVES", "hangs at fc6")
+    monkeypatch.setenv("ALEXNET_PID_FILE", str(pid_file))
+    hangs = str(Path(NUMPY).with_name("misbehaving.py"))
+    command = [sys.executable, "-m", "alexnet_parity.cli", "verify", "--impl", hangs, "--variant", "paper-thin"]
+    for end in (signal.SIGTERM, signal.SIGKILL):
+        pid_file.unlink(missing_ok=True)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not (pid_file.exists() and pid_file.read_text()):
+            time.sleep(0.05)
+        process.send_signal(end)
+        process.wait()
+        while alive(int(pid_file.read_text())):  # a worker left behind hangs this test
+            time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from alexnet_parity.checks.finding import Finding, Status
-from alexnet_parity.reports import files, findings_file, junit
+from alexnet_parity.reports import files, findings_file, junit, parity
 from alexnet_parity.reports.findings_file import BadFile, Findings
 
 DIGESTS = {"paper/exact": {"params": "a" * 64, "input": "b" * 64}}
@@ -101,6 +102,12 @@ EDITS = {
     "no findings": (lambda d: d.update(findings=[]), "no findings"),
     "findings of another kind": (lambda d: d.update(findings={"a": 1}), "no findings"),
     "a finding of another kind": (lambda d: d["findings"].append("PASS"), "wrong fields"),
+    "a list for a status": (lambda d: d["findings"][0].update(status=[]), "unknown status"),
+    "a text for a measurement": (lambda d: d["findings"][1].update(numbers={"rmse": "abc"}), "rmse"),
+    "a measurement under a field's name": (lambda d: d["findings"][1].update(numbers={"layer": 3}), "layer"),
+    "an empty run": (lambda d: d["environment"].update(runs=[{}]), "whole runs"),
+    "a run that is a number": (lambda d: d["environment"].update(runs=[1]), "whole runs"),
+    "a digest without weights": (lambda d: d["environment"].update(digests={"x": {}}), "whole runs"),
     "no environment": (lambda d: d.update(environment=None), "environment"),
 }
 
@@ -113,7 +120,7 @@ def test_an_edited_file_is_refused_with_the_reason(path, edit):
         findings_file.read(path)
 
 
-@pytest.mark.parametrize("text", ["", "null", "[]", "7", '"text"', "{}", "[" * 100_000, "\0"])
+@pytest.mark.parametrize("text", ["9" * 5000, "", "null", "[]", "7", '"text"', "{}", "[" * 100_000, "\0"])
 def test_text_that_is_no_findings_file_is_refused(path, text):
     path.write_text(text)
     with pytest.raises(BadFile):
@@ -143,6 +150,45 @@ def test_merging_different_weights_under_one_name_is_refused():
     other = {"paper/exact": {"params": "c" * 64, "input": "b" * 64}}
     with pytest.raises(BadFile, match="digests differ"):
         findings_file.merge([Path("a"), Path("b")], [findings(), findings(digests=other)])
+
+
+def test_merging_runs_of_different_code_is_refused(monkeypatch):
+    one = findings()
+    monkeypatch.setattr(findings_file, "sources", lambda: "other code")
+    with pytest.raises(BadFile, match="different versions"):
+        findings_file.merge([Path("a"), Path("b")], [one, findings()])
+
+
+def test_one_implementation_on_two_devices_is_judged_apart():
+    merged = findings(finding(device="cpu"), finding(Status.FAIL, device="cuda"), finding(impl="keras", device="cpu"))
+    rows = parity.frame(merged)
+    assert set(rows.impl) == {"torch (cpu)", "torch (cuda)", "keras"}
+
+
+def test_a_report_claims_nothing_about_what_was_unsupported():
+    text = parity.document(one := findings(finding(Status.UNSUPPORTED)), parity.frame(one), "parity", [], "paper")
+    assert "**Nothing was proved about** `torch`" in text
+    assert "bit for bit**" not in text
+    assert "****" not in text
+
+
+@pytest.mark.parametrize("name", ["x" * 250, "x" * 300, "nul\0"], ids=["long", "too long", "with a NUL"])
+def test_a_name_that_cannot_be_written_is_told_before_the_work(tmp_path, name):
+    with pytest.raises(files.Unwritable):
+        files.check_writable(tmp_path / name)
+
+
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(files.Unwritable, match="no ordinary file"):
+        files.check_writable(tmp_path / "pipe")
+
+
+def test_what_a_link_points_to_is_written(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    files.write(tmp_path / "link", "text with \udce9")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "text with \\udce9"
 
 
 def test_merging_a_failure_fails():

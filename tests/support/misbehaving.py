@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import numpy_alexnet
@@ -16,6 +18,8 @@ if WAY == "raises on import":
     raise ValueError("no luck today")
 if WAY == "exits on import":
     sys.exit(3)
+if WAY == "has a wrong import":
+    from numpy import nonesuch  # noqa: F401
 if WAY == "imports what is missing":
     import a_framework_that_nobody_has  # noqa: F401
 
@@ -70,7 +74,13 @@ def stop():
             if os.fork() == 0:
                 time.sleep(3600)
             os._exit(1)
+        case "writes to every file":
+            for number in range(3, 12):
+                with contextlib.suppress(OSError):
+                    os.write(number, b"garbage\n")
         case "hangs at fc6":
+            if path := os.environ.get("ALEXNET_PID_FILE"):
+                Path(path).write_text(str(os.getpid()))
             time.sleep(3600)
 
 

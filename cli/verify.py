@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ..checks import catalogue
+from ..checks import catalogue, departure
 from ..checks.finding import Finding
 from ..checks.verify import Session, Unavailable
 from ..impls import find
@@ -16,7 +16,7 @@ from ..reports.findings_file import BadFile, Findings
 from .main import BAD, GOOD, Usage, named_variant, say
 from .progress import Progress
 
-SHOWN = 40  # lines about what is wrong; the rest is in the JSON
+SHOWN = 20  # lines about what follows from a first departure; the rest is in the JSON
 
 
 def verify(options: argparse.Namespace) -> int:
@@ -103,11 +103,16 @@ def lines(found: Findings) -> Iterator[str]:
         share = f"at most {worst:.1%} of the bound" if 0 < worst <= 1 else ""
         counts = ", ".join(f"{n} {name}" for name, n in count(findings).items())
         yield (f"{impl:<22} {variant:<18} {check:<24} {counts:<18} {share}".rstrip())
-    wrong = [finding for finding in found.findings if not finding.good()]
-    for finding in wrong[:SHOWN]:
-        yield (finding.line())
-    if len(wrong) > SHOWN:
-        yield (f"... and {len(wrong) - SHOWN} more (--json FILE has them all)")
+    wrong, first = departure.in_order(found.findings), departure.first(found.findings)
+    rest = [finding for finding in wrong if finding not in first]
+    if first:
+        yield "First departures:"
+        yield from (finding.line() for finding in first)
+    if rest:
+        yield f"After them ({len(rest)}):"
+        yield from (finding.line() for finding in rest[:SHOWN])
+    if len(rest) > SHOWN:
+        yield f"... and {len(rest) - SHOWN} more (--json FILE has them all)"
     yield (f"{found.summary['verdict']}: " + ", ".join(f"{n} {name}" for name, n in count(found.findings).items()))
 
 

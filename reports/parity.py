@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..checks import bounds
+from ..checks import bounds, departure
 from ..checks.finding import Finding, Status
 from ..reference import export, variants
 from . import files, input_size_chapter, plots
@@ -121,13 +121,12 @@ CLAIMS = {
 
 def wrong(found: Findings) -> str:
     """Everything that fails, the first departure of each implementation on top."""
-    bad = [finding for finding in found.findings if not finding.good()]
+    bad = departure.in_order(found.findings)
     if not bad:
         return ""
-    first = {(f.impl, f.variant): f for f in sorted(bad, key=departure, reverse=True)}
     lines = ["## What is wrong", "### First departure of each implementation"]
-    lines.append(table([cells(f) for f in first.values()], HEADERS))
-    lines.append("### All of it" if len(bad) <= 200 else f"### The first 200 of {len(bad)}")
+    lines.append(table([cells(f) for f in departure.first(bad)], HEADERS))
+    lines.append("### All of it, causes before consequences" if len(bad) <= 200 else f"### The first 200 of {len(bad)}")
     lines.append(table([cells(f) for f in bad[:200]], HEADERS))
     return "\n\n".join(lines)
 
@@ -137,16 +136,6 @@ HEADERS = ("status", "implementation", "variant", "layer", "check", "expected", 
 
 def cells(f: Finding) -> tuple[str, ...]:
     return (f.status, f.impl, f.variant, f.layer, f.check, f.expected, f.got, f.hint, f"`{f.replay}`")
-
-
-def departure(finding: Finding) -> tuple[int, int]:
-    """Order of the layers; among findings of one layer, those that judge it alone first."""
-    try:
-        names = variants.variant(finding.variant).names()
-    except KeyError:
-        names = []
-    place = names.index(finding.layer) if finding.layer in names else len(names)
-    return place, not finding.check.startswith(("local-", "exact-dense", "exact-local"))
 
 
 def proved(rows: pd.DataFrame) -> str:

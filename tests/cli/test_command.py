@@ -165,7 +165,9 @@ def test_a_wrong_implementation_fails_and_the_report_names_the_layer_first(tmp_p
     report = tmp_path / "parity.md"
     flags = ("--report", report, "--junit", tmp_path / "j.xml")
     assert run("verify", "--impl", mine, "--variant", "paper-thin", *flags) == 1
-    assert "FAIL: " in capsys.readouterr().out.strip().splitlines()[-1]
+    said = capsys.readouterr().out.strip().splitlines()
+    assert "FAIL: " in said[-1]
+    assert " norm2: " in said[said.index("First departures:") + 1]
     text = report.read_text()
     assert "**Verdict: FAIL.**" in text
     first = text.partition("### First departure of each implementation")[2].strip().splitlines()[2]

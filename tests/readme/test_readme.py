@@ -31,6 +31,8 @@ def test_the_mistake_that_the_readme_names_is_found_and_named_as_it_says(example
     mine = tmp_path / "mine.py"
     mine.write_text(example.replace("alpha=5e-4", "alpha=1e-4"))
     assert run("verify", "--impl", mine, "--check", "local-large") == 1
-    line = next(line for line in capsys.readouterr().out.splitlines() if " norm1: " in line)
+    said = capsys.readouterr().out.splitlines()
+    line = said[said.index("First departures:") + 1]
+    assert "mine.py paper local-large large norm1: " in line
     assert line.startswith("FAIL        ")
     assert line.endswith("(agrees if alpha is divided by n [lrn-alpha-over-n])")

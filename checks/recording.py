@@ -173,7 +173,7 @@ def read_back(model: Any, given: Mapping[str, Array], before: Mapping[str, int])
             elif name in given and checksum(given[name]) == before[name] and same_bits(value, given[name]):
                 yield Event("same-param", name=str(name))
             else:
-                yield Event("param", name=str(name), array=np.ascontiguousarray(value))
+                yield Event("param", name=str(name), array=np.asarray(value, order="C"))
         yield Event("params-read")
     except Exception as error:
         yield Event("error", "params", text=f"params() raised {describe(error)}")

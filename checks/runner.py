@@ -44,6 +44,7 @@ class Worker:
             env={"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ},
             start_new_session=True,  # whatever it starts can be ended with it
         )
+        self.output = pipe.Output(self.process)
         threading.Thread(target=self.listen, daemon=True).start()
         threading.Thread(target=self.watch, daemon=True).start()
 
@@ -83,8 +84,7 @@ class Worker:
 
     def fill(self, recording: Recording) -> Event | None:
         """Take events until the feed is done; otherwise what went wrong, for this feed and all after it."""
-        assert self.process.stdout is not None
-        while (event := pipe.receive(self.process.stdout)) is not None:  # type: ignore[arg-type]
+        while (event := pipe.receive(self.output)) is not None:
             self.last_word = time.monotonic()
             if event.kind == "done":
                 self.flags |= recording.flags

@@ -44,6 +44,7 @@ WAYS = {
     "conv3 is given twice": ("structure-shapes", "relu3", "ERROR", "'conv3' was given twice"),
     "activations never end": ("structure-shapes", "conv3", "ERROR", "more than 1000 activations"),
     "leaves a child that holds the pipe": ("exact-chain", "fc6", "ERROR", "exited with status 1"),
+    "leaves a child in a session of its own": ("exact-chain", "fc6", "ERROR", "exited with status 1"),
     "is fixed to an unknown variant": ("exact-chain", "conv1", "ERROR", "unknown variant 'alexnet'"),
     "writes to every file": ("exact-chain", "fc6", "ERROR", "cannot be read"),
     "has a wrong import": ("exact-chain", "conv1", "ERROR", "its import failed: ImportError: cannot import name"),

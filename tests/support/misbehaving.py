@@ -74,6 +74,11 @@ def stop():
             if os.fork() == 0:
                 time.sleep(3600)
             os._exit(1)
+        case "leaves a child in a session of its own":
+            if os.fork() == 0:
+                os.setsid()
+                time.sleep(60)
+            os._exit(1)
         case "writes to every file":
             for number in range(3, 12):
                 with contextlib.suppress(OSError):

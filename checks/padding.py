@@ -11,7 +11,7 @@ from ..reference.input_size import PADDINGS_OF_224, padded_like
 from ..reference.spec import Conv
 from . import compare
 from .finding import Finding, Status, judged
-from .recording import Recording
+from .recording import Recording, in_both
 from .structure import missing
 from .truth import Truth
 
@@ -70,8 +70,6 @@ def as_227_photograph(recordings: list[Recording], truth: Truth) -> Iterator[Fin
 
 
 def both(recordings: list[Recording], truth: Truth) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(layer, its output at 224 padded, its output at 227), where both were recorded."""
     padded, plain = recordings
-    for name in truth.network.names():
-        one, other = padded.run().get(name), plain.run().get(name)
-        if one is not None and other is not None:
-            yield name, one, other
+    return in_both(padded.run(), plain.run(), truth.network.names())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,6 +92,15 @@ class Recording:
     def why_missing(self, run: str = BATCH) -> str:
         """Why a layer is not there: the crash if there was one, else nothing."""
         return self.errors.get(run) or self.errors.get("build", "")
+
+
+def in_both(
+    one: Mapping[str, Array], other: Mapping[str, Array], layers: Iterable[str]
+) -> Iterator[tuple[str, Array, Array]]:
+    """(layer, its output here, its output there) for each of `layers` that both runs recorded."""
+    for name in layers:
+        if name in one and name in other:
+            yield name, one[name], other[name]
 
 
 def record(module: Any, stimulus: Stimulus, feed: Feed, impl: str = "", device: str = "cpu") -> Recording:

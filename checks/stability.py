@@ -8,7 +8,7 @@ import numpy as np
 
 from . import compare
 from .finding import Finding, judged
-from .recording import AGAIN, FIRST, Recording
+from .recording import AGAIN, FIRST, Recording, in_both
 from .structure import missing
 from .truth import Truth
 
@@ -40,7 +40,4 @@ def batch_real(recording: Recording, truth: Truth) -> Iterator[Finding]:
 
 def both(recording: Recording, truth: Truth, run: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """(layer, its output in the batch, its output in another run), where both were recorded."""
-    for name in truth.network.names():
-        batch, other = recording.run().get(name), recording.run(run).get(name)
-        if batch is not None and other is not None:
-            yield name, batch, other
+    return in_both(recording.run(), recording.run(run), truth.network.names())

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import compare
 from .finding import Finding, Status, judged
-from .recording import Recording
+from .recording import Recording, in_both
 from .structure import missing
 from .truth import Truth
 
@@ -30,22 +30,18 @@ def exact(recordings: list[Recording], truth: Truth) -> Iterator[Finding]:
     """Every pair of implementations gives the same bits in exact arithmetic, layer by layer."""
     yield from absent(recordings, truth)
     for a, b, name in pairs(recordings):
-        for layer in truth.network.layers:
-            one, other = a.run().get(layer.name), b.run().get(layer.name)
-            if one is None or other is None or not truth.exact(layer.name) or layer.kind == "softmax":
-                continue
-            outcome = compare.bitwise(other, one.astype(np.float64))
-            yield judged(outcome, layer.name, f"the bits that {a.impl} gives", impl=name)
+        for layer, one, other in in_both(a.run(), b.run(), truth.network.names()):
+            if truth.exact(layer) and truth.network[layer].kind != "softmax":
+                outcome = compare.bitwise(other, one.astype(np.float64))
+                yield judged(outcome, layer, f"the bits that {a.impl} gives", impl=name)
 
 
 def real(recordings: list[Recording], truth: Truth) -> Iterator[Finding]:
     """Every pair within the sum of both bounds, with the largest distance in ulps and each one's RMSE to float64."""
     yield from absent(recordings, truth)
     for a, b, name in pairs(recordings):
-        for layer in truth.network.layers:
-            one, other = a.run().get(layer.name), b.run().get(layer.name)
-            if one is not None and other is not None:
-                yield distance(name, layer.name, one, other, truth)
+        for layer, one, other in in_both(a.run(), b.run(), truth.network.names()):
+            yield distance(name, layer, one, other, truth)
 
 
 def distance(name: str, layer: str, one: np.ndarray, other: np.ndarray, truth: Truth) -> Finding:

@@ -167,7 +167,7 @@ class Session:
             )
 
     def replay(self, check: Check, impl: str, variant: str) -> str:
-        names = [target.name for target in self.targets if target.name in impl] if "~" in impl else [impl]
+        names = impl.split(" ~ ")
         impls = "".join(f" --impl {shlex.quote(name)}" for name in names if name != "oracle")
         rest = f"--variant {variant} --check {check.name} --seed {self.seed} --device {self.device}"
         return f"alexnet-parity verify{impls} {rest}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -239,6 +240,17 @@ def test_together_does_not_pass_over_one_that_crashed(tmp_path, capsys):
     mine.write_text("def build(network, params):\n    raise RuntimeError('no luck')\n")
     assert run("verify", *THIN, "--impl", mine, "--check", "together") == 1
     assert "no luck" in capsys.readouterr().out
+
+
+def test_the_replay_of_a_pair_names_these_two_only(tmp_path):
+    names = [tmp_path / name for name in ("net.py", "net.py.copy.py", "other one.py")]  # one name within another
+    for name in names:
+        name.write_text(Path(NUMPY).read_text())
+    impls = [word for name in names for word in ("--impl", name)]
+    run("verify", *impls, "--variant", "paper-thin", "--check", "together-exact", "--json", tmp_path / "f.json")
+    pair = next(f for f in findings_of(tmp_path / "f.json") if f.impl == f"{names[1]} ~ {names[2]}")
+    words = shlex.split(pair.replay)
+    assert [words[i + 1] for i, word in enumerate(words) if word == "--impl"] == [str(names[1]), str(names[2])]
 
 
 def test_a_file_named_as_a_framework_does_not_stand_in_for_it(tmp_path, monkeypatch):

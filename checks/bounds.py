@@ -34,10 +34,16 @@ exponential good to 2 ulp. One division or product: 1 u.
 ulp = 4 u; the sum of N positive terms adds 8 sqrt(N) u (as above, all terms positive); the division 1 u. The
 denominator carries the average of its terms' errors. Results below the smallest normal number may be flushed to zero.
 
-ReLU, pooling, flattening and dropout at inference do not round: their tolerance is zero.
+**Average pooling** over c pixels: c - 1 additions, and one division or two roundings of a product by 1 / c. Taken as they
+come: (c + 1) u times the mean of |x|.
+
+**LRN within maps**: as LRN, with m the number of pixels in the window.
+
+ReLU, max-pooling, flattening and dropout at inference do not round: their tolerance is zero.
 
 **End to end**, tolerances travel as standard deviations of independent errors: T'^2 = W^2 T^2 + tol^2 for an affine
-layer, the Jacobian for LRN and softmax, the maximum over a window for pooling; ReLU never enlarges an error. Carried
+layer, the Jacobian for LRN and softmax, for pooling the maximum over a window or
+sqrt(sum T^2) / c; ReLU never enlarges an error. Carried
 through |W| instead, they would end as 5e5 times the output and prove nothing.
 """
 
@@ -48,7 +54,7 @@ import math
 import numpy as np
 
 from ..reference import oracle
-from ..reference.spec import AFFINE, Layer, Lrn, Network, Pool, Softmax
+from ..reference.spec import AFFINE, Layer, Lrn, Network, Pool, Softmax, SpatialLrn
 
 Array = np.ndarray
 Params = oracle.Params
@@ -64,16 +70,19 @@ def local_tolerance(layer: Layer, params: Params, x: Array, y: Array) -> Array:
     if isinstance(layer, AFFINE):
         n = layer.reduction(x.shape[1:])
         return FACTOR * U * math.sqrt(n) * (np.abs(y) + np.sqrt(oracle.squares(layer, params, x)))
-    if isinstance(layer, Lrn):
+    if isinstance(layer, Lrn | SpatialLrn):
         return U * np.abs(y) * _lrn_roundings(layer, x)
+    if isinstance(layer, Pool) and layer.average:
+        return U * (oracle.window_counts(x.shape, layer) + 1) * oracle.pool(np.abs(x), layer)
     if isinstance(layer, Softmax):
         return U * y * _softmax_roundings(x, y) + SMALLEST_NORMAL
     return np.zeros_like(y)
 
 
-def _lrn_roundings(layer: Lrn, x: Array) -> Array:
+def _lrn_roundings(layer: Lrn | SpatialLrn, x: Array) -> Array:
     d = oracle.lrn_scale(x, layer)
     m = 2 * (layer.n // 2) + 1
+    m = m * m if isinstance(layer, SpatialLrn) else m
     scale = (m + 4) * (d - layer.k) / d + 2
     power = 5 * layer.beta * np.abs(np.log(d)) + 4
     return layer.beta * scale + power + 1
@@ -88,16 +97,18 @@ def carried(layer: Layer, params: Params, x: Array, y: Array, before: Array) -> 
     """What tolerances `before` of a layer's inputs x become at its outputs y, without the layer's own rounding."""
     if isinstance(layer, AFFINE):
         return np.sqrt(oracle.carry_variance(layer, params, np.square(before)))
-    if isinstance(layer, Lrn):
+    if isinstance(layer, Lrn | SpatialLrn):
         return _through_lrn(layer, x, before)
     if isinstance(layer, Softmax):
         return _through_softmax(y, before)
+    if isinstance(layer, Pool) and layer.average:
+        return np.sqrt(oracle.pool(np.square(before), layer) / oracle.window_counts(x.shape, layer))
     if isinstance(layer, Pool):
         return oracle.pool(before, layer)
     return before.reshape(y.shape)
 
 
-def _through_lrn(layer: Lrn, x: Array, before: Array) -> Array:
+def _through_lrn(layer: Lrn | SpatialLrn, x: Array, before: Array) -> Array:
     """The Jacobian: dy_i/dx_j = (i == j) d_i^-beta - 2 alpha beta x_i x_j d_i^(-beta - 1) for j in i's window."""
     d = oracle.lrn_scale(x, layer)
     cross = 2 * layer.alpha * layer.beta * x * d ** (-layer.beta - 1)

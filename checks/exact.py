@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from ..reference import oracle
-from ..reference.spec import AFFINE, Dropout, Flatten, Layer, Lrn, Pool, Relu, Shape, Softmax
+from ..reference.spec import AFFINE, Dropout, Flatten, Layer, Lrn, Pool, Relu, Shape, Softmax, SpatialLrn
 from . import bounds, compare
 from .finding import Finding, Status, judged
 from .recording import Recording
@@ -76,15 +76,17 @@ def recordable(got: np.ndarray | None, shape: Shape) -> np.ndarray | None:
 
 
 def exactly_computable(layer: Layer, truth: Truth, x: np.ndarray) -> bool:
-    if isinstance(layer, Lrn):
+    if isinstance(layer, Lrn | SpatialLrn):
         return layer.k == 1 and layer.alpha == 0
     if not isinstance(layer, AFFINE):
+        if isinstance(layer, Pool) and layer.average:
+            return whole(x) and whole(oracle.pool(x.astype(np.float64), layer))
         return isinstance(layer, ROUNDS_NOTHING)
     return whole(x) and largest_sum(layer, truth, x) < bounds.EXACT_LIMIT
 
 
 def rounds_once(layer: Layer, truth: Truth, x: np.ndarray) -> bool:
-    return isinstance(layer, (*AFFINE, *ROUNDS_NOTHING))
+    return isinstance(layer, (*AFFINE, *ROUNDS_NOTHING)) and not (isinstance(layer, Pool) and layer.average)
 
 
 def largest_sum(layer: Layer, truth: Truth, x: np.ndarray) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..reference import oracle
 from ..reference.input_size import PADDINGS_OF_224, padded_like
-from ..reference.spec import Conv
+from ..reference.spec import Conv, borders
 from . import compare
 from .finding import Finding, Status, judged
 from .recording import Recording, in_both
@@ -30,13 +30,14 @@ def impulse(recording: Recording, truth: Truth) -> Iterator[Finding]:
         yield from missing(recording, truth)
         return
     want = truth.trace[conv1.name]
-    others = {p: answer(conv1, p, truth) for p in PADDINGS_OF_224 if p != conv1.padding}
+    _, own = borders(conv1, truth.network.input_shape)
+    others = {p: answer(conv1, p, truth) for p in PADDINGS_OF_224 if p != own}
     if alike := [p for p, other in others.items() if np.array_equal(other, want)]:
         yield Finding(Status.BLIND, conv1.name, "an answer of its own", f"paddings {alike} give the same")
         return
     named = [p for p, other in others.items() if compare.bitwise(got, other).ok]
     hint = f"agrees with padding {named[0]} (before, after)" if named else ""
-    expected = f"the taps that meet the corners under padding {conv1.padding}"
+    expected = f"the taps that meet the corners under padding {own}"
     yield judged(compare.bitwise(got, want), conv1.name, expected, source=conv1.source, hint=hint)
 
 

@@ -14,7 +14,19 @@ from typing import Any
 import numpy as np
 
 from ..reference import oracle
-from ..reference.spec import AFFINE, Conv, Dense, Dropout, Layer, Lrn, Pool, Relu, Softmax
+from ..reference.spec import (
+    AFFINE,
+    Conv,
+    Dense,
+    Dropout,
+    Layer,
+    Local,
+    Lrn,
+    Pool,
+    Relu,
+    Softmax,
+    SpatialLrn,
+)
 from . import bounds
 from .finding import Finding, Status
 from .traps import nothing
@@ -38,53 +50,79 @@ def to(field: str, value: Any) -> Callable[[Any], Layer]:
     return lambda layer: replace(layer, **{field: value(layer) if callable(value) else value})
 
 
-def whole_windows(layer: Pool, shape: tuple[int, ...]) -> str:
-    """Rounding up or down is the same where the windows fit exactly."""
-    fits = all((size - layer.kernel) % layer.stride == 0 for size in shape[1:])
-    return f"the windows fit {shape[1]} x {shape[2]} exactly, nothing is left to round" if fits else ""
+def whole_windows(layer: Conv | Pool, shape: tuple[int, ...]) -> str:
+    """Rounding up or down is the same where it gives the same number of windows."""
+    same = replace(layer, ceil=not layer.ceil).output(shape) == layer.output(shape)
+    return f"no window of {shape[1]} x {shape[2]} is cut" if same else ""
 
 
-def not_reached(layer: Conv, shape: tuple[int, ...]) -> str:
-    """One more zero at the end is the same where no window reaches it."""
-    left = [(size + sum(layer.padding) - layer.kernel) % layer.stride for size in shape[1:]]
-    return f"no window reaches the added row and column (stride {layer.stride})" if max(left) < layer.stride - 1 else ""
+def not_reached(layer: Conv | Local | Pool, shape: tuple[int, ...]) -> str:
+    """A further pixel at the end, which reads as nothing, is the same where no further window comes with it."""
+    wider = replace(layer, padding=widened(layer.padding))
+    return "no window more fits in" if wider.output(shape) == layer.output(shape) else ""
 
 
 def at_inference(layer: Dropout, shape: tuple[int, ...]) -> str:
     return "dropout is the identity at inference, whatever its rate"
 
 
+CONVOLUTION: tuple[Edit, ...] = tuple(
+    edit
+    for kind in (Conv, Local)
+    for edit in (
+        Edit(kind, "channels", "one map fewer", to("channels", lambda c: c.channels - 1)),
+        Edit(kind, "kernel", "two pixels smaller", to("kernel", lambda c: c.kernel - 2)),
+        Edit(kind, "stride", "one more", to("stride", lambda c: c.stride + 1)),
+        Edit(kind, "padding", "one pixel further right and down", to("padding", lambda c: shifted(c.padding))),
+        Edit(
+            kind,
+            "padding",
+            "one pixel more at the right and bottom",
+            to("padding", lambda c: widened(c.padding)),
+            not_reached,
+        ),
+    )
+)
+
+NORMALISATION: tuple[Edit, ...] = tuple(
+    edit
+    for kind in (Lrn, SpatialLrn)
+    for edit in (
+        Edit(kind, "n", "n + 2", to("n", lambda a: a.n + 2)),
+        Edit(kind, "n", "n - 2", to("n", lambda a: a.n - 2)),
+        Edit(kind, "k", "the other of 1 and 2", to("k", lambda a: 1.0 if a.k != 1 else 2.0)),
+        Edit(kind, "alpha", "alpha / n", to("alpha", lambda a: a.alpha / a.n)),
+        Edit(kind, "alpha", "alpha + 1 %", to("alpha", lambda a: a.alpha * 1.01)),
+        Edit(kind, "beta", "beta + 0.01", to("beta", lambda a: a.beta + 0.01)),
+        Edit(kind, "name", "left out", nothing),
+    )
+)
+
 EDITS: tuple[Edit, ...] = (
-    Edit(Conv, "channels", "one map fewer", to("channels", lambda c: c.channels - 1)),
-    Edit(Conv, "kernel", "two pixels smaller", to("kernel", lambda c: c.kernel - 2)),
-    Edit(Conv, "stride", "one more", to("stride", lambda c: c.stride + 1)),
-    Edit(Conv, "padding", "one pixel further right and down", to("padding", lambda c: shifted(c.padding))),
-    Edit(
-        Conv,
-        "padding",
-        "one pixel more at the right and bottom",
-        to("padding", lambda c: widened(c.padding)),
-        not_reached,
-    ),
+    *CONVOLUTION,
     Edit(Conv, "groups", "the other grouping", to("groups", lambda c: 1 if c.groups > 1 else 2)),
-    Edit(Lrn, "n", "n + 2", to("n", lambda a: a.n + 2)),
-    Edit(Lrn, "n", "n - 2", to("n", lambda a: a.n - 2)),
-    Edit(Lrn, "k", "k = 1", to("k", lambda a: 1.0 if a.k != 1 else 2.0)),
-    Edit(Lrn, "alpha", "alpha / n", to("alpha", lambda a: a.alpha / a.n)),
-    Edit(Lrn, "alpha", "alpha + 1 %", to("alpha", lambda a: a.alpha * 1.01)),
-    Edit(Lrn, "beta", "beta + 0.01", to("beta", lambda a: a.beta + 0.01)),
+    Edit(Conv, "ceil", "sizes rounded the other way", to("ceil", lambda c: not c.ceil), whole_windows),
+    *NORMALISATION,
     Edit(
         Lrn,
         "towers",
         "the window stops at the border of the towers, or no longer does",
         to("towers", lambda a: 3 - a.towers),
     ),
-    Edit(Lrn, "name", "left out", nothing),
     Edit(Relu, "name", "left out", nothing),
     Edit(Pool, "kernel", "one pixel smaller", to("kernel", lambda p: p.kernel - 1)),
     Edit(Pool, "stride", "one more", to("stride", lambda p: p.stride + 1)),
     Edit(Pool, "ceil", "sizes rounded the other way", to("ceil", lambda p: not p.ceil), whole_windows),
+    Edit(
+        Pool,
+        "padding",
+        "one pixel more at the right and bottom",
+        to("padding", lambda p: widened(p.padding)),
+        not_reached,
+    ),
+    Edit(Pool, "average", "the mean for the maximum, or the other way round", to("average", lambda p: not p.average)),
     Edit(Dense, "units", "one unit fewer", to("units", lambda d: d.units - 1)),
+    Edit(Dense, "groups", "the other grouping", to("groups", lambda d: 1 if d.groups > 1 else 2)),
     Edit(Dropout, "rate", "a rate of 0.4", to("rate", 0.4), at_inference),
     Edit(Softmax, "name", "left out", nothing),
 )

@@ -15,7 +15,22 @@ from typing import Any
 import numpy as np
 
 from ..reference import oracle
-from ..reference.spec import AFFINE, Conv, Dense, Dropout, Flatten, Layer, Lrn, Network, Pool, Relu, Shape, Softmax
+from ..reference.spec import (
+    AFFINE,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    Local,
+    Lrn,
+    Network,
+    Pool,
+    Relu,
+    Shape,
+    Softmax,
+    SpatialLrn,
+)
 from . import bounds, compare
 
 Array = np.ndarray
@@ -89,8 +104,9 @@ def towers_swapped(site: Site, weight: Array, bias: Array) -> Weights | None:
 
 
 def reading_both_towers(site: Site, weight: Array, bias: Array) -> Weights | None:
-    assert isinstance(site.layer, Conv)
-    return (np.tile(weight, (1, site.layer.groups, 1, 1)), bias) if site.layer.groups > 1 else None
+    assert isinstance(site.layer, Conv | Dense)
+    times = (1, site.layer.groups, *(1 for _ in weight.shape[2:]))
+    return (np.tile(weight, times), bias) if site.layer.groups > 1 else None
 
 
 def flattened_hwc(site: Site, weight: Array, bias: Array) -> Weights | None:
@@ -105,7 +121,20 @@ def flattened_hwc(site: Site, weight: Array, bias: Array) -> Weights | None:
 
 def transposed(weight: Array) -> Array:
     """The matrix read the wrong way round: W^T, or its numbers poured into W's shape where it is not square."""
-    return weight.T.reshape(weight.shape) if weight.ndim == 2 else weight.swapaxes(2, 3)
+    return weight.T.reshape(weight.shape) if weight.ndim == 2 else weight.swapaxes(-2, -1)
+
+
+def shared(weight: Array) -> Array:
+    """A locally connected layer's kernels (O, H', W', C, K, K), those of the first position at all of them."""
+    return np.broadcast_to(weight[:, :1, :1], weight.shape)
+
+
+def across_maps(layer: SpatialLrn) -> Layer:
+    return Lrn(layer.name, layer.n, layer.k, layer.alpha, layer.beta, source=layer.source)
+
+
+def within_maps(layer: Lrn) -> Layer:
+    return SpatialLrn(layer.name, layer.n, layer.k, layer.alpha, layer.beta, source=layer.source)
 
 
 def mantissa(bits: int) -> Callable[[Array], Array]:
@@ -125,6 +154,8 @@ def half(values: Array) -> Array:
     return values.astype(np.float16).astype(values.dtype)
 
 
+LRN = (Lrn, SpatialLrn)
+
 TRAPS: tuple[Trap, ...] = (
     # Geometry
     Trap("stride", "the stride is one less", (Conv,), field("stride", lambda c: max(1, c.stride - 1))),
@@ -141,34 +172,48 @@ TRAPS: tuple[Trap, ...] = (
         (Conv,),
         lambda c: replace(c, padding=c.padding[::-1]) if c.padding[0] != c.padding[1] else None,
     ),
+    Trap("conv-floor", "the output size is rounded down", (Conv,), field("ceil", False)),
     Trap("pool-ceil", "the pooling rounds its output size up", (Pool,), field("ceil", True)),
     Trap("pool-2x2", "the pooling windows are 2 x 2", (Pool,), field("kernel", 2)),
+    Trap("pool-floor", "the pooling rounds its output size down", (Pool,), field("ceil", False)),
+    Trap("pool-padding-missing", "the pooling has no padding", (Pool,), field("padding", (0, 0))),
+    Trap("pool-average", "the mean is taken, not the maximum", (Pool,), field("average", True)),
+    Trap("pool-max", "the maximum is taken, not the mean", (Pool,), field("average", False)),
     # Grouping
-    Trap("groups-ignored", "every filter reads both towers", (Conv,), field("groups", 1), reading_both_towers),
+    Trap("kernels-shared", "one kernel is shared by all positions", (Local,), weights=kernels(shared)),
+    Trap("groups-ignored", "every filter reads both towers", (Conv, Dense), field("groups", 1), reading_both_towers),
     Trap("towers-swapped", "each tower has the other tower's kernels", (Conv,), weights=towers_swapped),
     # Weights
     Trap(
         "kernels-flipped",
         "the kernels are flipped (a true convolution)",
-        (Conv,),
+        (Conv, Local),
         weights=kernels(lambda w: w[..., ::-1, ::-1]),
     ),
-    Trap("kernels-transposed", "the kernels' rows and columns are exchanged", (Conv,), weights=kernels(transposed)),
+    Trap(
+        "kernels-transposed", "the kernels' rows and columns are exchanged", (Conv, Local), weights=kernels(transposed)
+    ),
     Trap("bgr", "the input channels are read in reverse order (BGR)", (Conv,), weights=kernels(lambda w: w[:, ::-1])),
     Trap("dense-transposed", "the weight matrix is transposed", (Dense,), weights=kernels(transposed)),
     Trap("flattened-hwc", "the maps are flattened in the order row, column, channel", (Dense,), weights=flattened_hwc),
     Trap("bias-missing", "the bias is left out", AFFINE, weights=without_bias),
     # Response normalisation
-    Trap("lrn-alpha-over-n", "alpha is divided by n", (Lrn,), field("alpha", lambda a: a.alpha / a.n)),
-    Trap("lrn-alpha-times-n", "alpha is multiplied by n", (Lrn,), field("alpha", lambda a: a.alpha * a.n)),
+    Trap("lrn-alpha-over-n", "alpha is divided by n", LRN, field("alpha", lambda a: a.alpha / a.n)),
+    Trap("lrn-alpha-times-n", "alpha is multiplied by n", LRN, field("alpha", lambda a: a.alpha * a.n)),
+    Trap(
+        "lrn-alpha-times-n2", "alpha is not divided by n x n", (SpatialLrn,), field("alpha", lambda a: a.alpha * a.n**2)
+    ),
+    Trap("lrn-across-maps", "the window goes across maps, not over pixels", (SpatialLrn,), across_maps),
+    Trap("lrn-within-maps", "the window goes over pixels, not across maps", (Lrn,), within_maps),
     Trap("lrn-alpha-10e-4", "alpha is 1e-3 (read as 10e-4)", (Lrn,), field("alpha", 1e-3)),
     Trap("lrn-radius-n", "the window has n maps on each side (n given as a radius)", (Lrn,), field("n", 11)),
     Trap("lrn-n-3", "the window has 3 maps", (Lrn,), field("n", 3)),
-    Trap("lrn-k-1", "k is 1, the default of most frameworks", (Lrn,), field("k", 1.0)),
+    Trap("lrn-k-1", "k is 1, the default of most frameworks", LRN, field("k", 1.0)),
+    Trap("lrn-k-2", "k is 2, as in the paper", LRN, field("k", 2.0)),
     Trap("lrn-beta-half", "beta is 0.5, TensorFlow's default", (Lrn,), field("beta", 0.5)),
     Trap("lrn-per-tower", "the window stops at the border between the towers", (Lrn,), field("towers", 2)),
     Trap("lrn-across-towers", "the window crosses the border between the towers", (Lrn,), field("towers", 1)),
-    Trap("lrn-missing", "the normalisation is left out", (Lrn,), nothing),
+    Trap("lrn-missing", "the normalisation is left out", LRN, nothing),
     # Activations
     Trap("relu-missing", "the ReLU is left out", (Relu,), nothing),
     Trap("softmax-missing", "the softmax is left out (logits are returned)", (Softmax,), nothing),

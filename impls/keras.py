@@ -21,11 +21,15 @@ from alexnet_parity.reference.spec import (
     Dropout,
     Flatten,
     Layer,
+    Local,
     Lrn,
     Network,
     Pool,
     Relu,
+    Shape,
     Softmax,
+    SpatialLrn,
+    borders,
 )
 
 requires = ("keras", "tensorflow")
@@ -68,18 +72,102 @@ class ShiftedSquaresLRN(LocalResponseNormalization):
         return x / ops.power(spec.k + spec.alpha * total, spec.beta)
 
 
-class CeilPad(layers.Layer):
-    """-inf at the right and bottom, which completes the pooling windows that the edge cuts."""
+def maps_of(x: Any) -> Shape:
+    """(C, H, W) of a tensor (N, H, W, C)."""
+    _, height, width, channels = x.shape
+    return channels, height, width
+
+
+def window_sums(x: Any, kernel: int, stride: int) -> Any:  # (N, H, W, C) -> (N, H', W', C)
+    """The sum over each square window, map by map: a convolution with ones."""
+    ones = ops.ones((kernel, kernel, x.shape[3], 1), x.dtype)
+    return ops.depthwise_conv(x, ones, stride, "valid")
+
+
+class SpatialResponseNormalization(layers.Layer):
+    """Response normalisation within each map, over n x n pixels; alpha multiplies the sum of squares."""
+
+    def __init__(self, spec: SpatialLrn, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.spec = spec
+
+    def call(self, x: Any) -> Any:  # (N, H, W, C)
+        radius = self.spec.n // 2
+        squares = ops.pad(ops.square(x), [[0, 0], [radius, radius], [radius, radius], [0, 0]])
+        total = window_sums(squares, 2 * radius + 1, 1)
+        return x / ops.power(self.spec.k + self.spec.alpha * total, self.spec.beta)
+
+
+class MinusInfinityPadding2D(layers.Layer):
+    """-inf where max-pooling windows reach beyond the edge."""
+
+    def __init__(self, padding: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.padding = padding
+
+    def call(self, x: Any) -> Any:  # (N, H, W, C)
+        return ops.pad(x, [(0, 0), *self.padding, (0, 0)], constant_values=-np.inf)
+
+
+class AveragePooling(layers.Layer):
+    """The mean over the pixels that are there; "same" of Keras counts so too, but starts its windows elsewhere."""
 
     def __init__(self, pool: Pool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pool = pool
 
     def call(self, x: Any) -> Any:  # (N, H, W, C)
-        _, rows, columns = self.pool.output((x.shape[3], x.shape[1], x.shape[2]))
-        reach = [(count - 1) * self.pool.stride + self.pool.kernel for count in (rows, columns)]
-        below, right = (max(0, r - size) for r, size in zip(reach, x.shape[1:3], strict=True))
-        return ops.pad(x, [[0, 0], [0, below], [0, right], [0, 0]], constant_values=-np.inf)
+        padding = [(0, 0), *borders(self.pool, maps_of(x)), (0, 0)]
+        there = ops.pad(ops.ones((1, *x.shape[1:3], 1), x.dtype), padding)
+        total, count = (
+            window_sums(ops.pad(v, p), self.pool.kernel, self.pool.stride) for v, p in ((x, padding), (there, padding))
+        )
+        return total / count
+
+
+class LocallyConnected2D(layers.Layer):
+    """A convolution with kernels of its own at each position, which Keras 3 no longer has.
+
+    kernel (H', W', K, K, C, O), bias (H', W', O).
+    """
+
+    def __init__(self, spec: Local, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.spec = spec
+
+    def build(self, shape: Any) -> None:  # (N, H, W, C)
+        _, height, width, channels = shape
+        self.padding = borders(self.spec, (channels, height, width))
+        outputs, rows, columns = self.spec.output((channels, height, width))
+        k = self.spec.kernel
+        self.kernel = self.add_weight(
+            shape=(rows, columns, k, k, channels, outputs), initializer="zeros", name="kernel"
+        )
+        self.bias = self.add_weight(shape=(rows, columns, outputs), initializer="zeros", name="bias")
+
+    def call(self, x: Any) -> Any:  # (N, H, W, C)
+        rows, columns, k, _, channels, outputs = self.kernel.shape
+        x = ops.pad(x, [(0, 0), *self.padding, (0, 0)])
+        patches = ops.image.extract_patches(x, (k, k), self.spec.stride)  # (N, H', W', K K C)
+        kernel = ops.reshape(self.kernel, (rows, columns, k * k * channels, outputs))
+        sums = ops.matmul(ops.transpose(patches, (1, 2, 0, 3)), kernel)  # (H', W', N, O)
+        return ops.transpose(sums, (2, 0, 1, 3)) + self.bias
+
+
+class GroupedDense(layers.Layer):
+    """Equal, consecutive parts of the units, each reading only its own part of the inputs: kernel (inputs / groups, units)."""
+
+    def __init__(self, units: int, groups: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units, self.groups = units, groups
+
+    def build(self, shape: Any) -> None:  # (N, inputs)
+        self.kernel = self.add_weight(shape=(shape[1] // self.groups, self.units), initializer="zeros", name="kernel")
+        self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
+
+    def call(self, x: Any) -> Any:  # (N, inputs)
+        pairs = zip(ops.split(x, self.groups, axis=1), ops.split(self.kernel, self.groups, axis=1), strict=True)
+        return ops.concatenate([ops.matmul(inputs, kernel) for inputs, kernel in pairs], axis=1) + self.bias
 
 
 def alexnet(network: Network, lrn: type[LocalResponseNormalization]) -> keras.Model:
@@ -99,8 +187,8 @@ def add(layer: Layer, x: Any, lrn: type[LocalResponseNormalization]) -> Any:
     name = layer.name
     match layer:
         case Conv():
-            if sum(layer.padding):
-                x = layers.ZeroPadding2D((layer.padding, layer.padding), name=f"{name}_pad")(x)
+            if any(map(sum, padding := borders(layer, maps_of(x)))):
+                x = layers.ZeroPadding2D(padding, name=f"{name}_pad")(x)
             return layers.Conv2D(
                 layer.channels,
                 layer.kernel,
@@ -113,12 +201,21 @@ def add(layer: Layer, x: Any, lrn: type[LocalResponseNormalization]) -> Any:
             return layers.ReLU(name=name)(x)
         case Lrn():
             return lrn(layer, name=name)(x)
+        case SpatialLrn():
+            return SpatialResponseNormalization(layer, name=name)(x)
         case Pool():
-            x = CeilPad(layer, name=f"{name}_pad")(x) if layer.ceil else x
+            if layer.average:
+                return AveragePooling(layer, name=name)(x)
+            if any(map(sum, padding := borders(layer, maps_of(x)))):
+                x = MinusInfinityPadding2D(padding, name=f"{name}_pad")(x)
             return layers.MaxPooling2D(layer.kernel, layer.stride, name=name)(x)
+        case Local():
+            return LocallyConnected2D(layer, name=name)(x)
         case Flatten():  # channel, row, column: the order in which fc6's weights are shared
             return layers.Flatten(name=name)(layers.Permute((3, 1, 2), name=f"{name}_order")(x))
         case Dense():
+            if layer.groups > 1:
+                return GroupedDense(layer.units, layer.groups, name=name)(x)
             return layers.Dense(layer.units, kernel_initializer="zeros", name=name)(x)
         case Dropout():
             return layers.Dropout(layer.rate, name=name)(x)
@@ -127,13 +224,18 @@ def add(layer: Layer, x: Any, lrn: type[LocalResponseNormalization]) -> Any:
     raise Unsupported(f"{name}: no {layer.kind} layer in the Keras implementation")
 
 
-def to_keras(weight: np.ndarray) -> Any:
-    """Kernels O, I, H, W -> H, W, I, O; dense (out, in) -> (in, out)."""
-    return ops.transpose(weight, (2, 3, 1, 0) if weight.ndim == 4 else (1, 0))
+# Ours to Keras' axes, by number of axes: kernels O, I, H, W -> H, W, I, O; dense (out, in) -> (in, out); those of a
+# locally connected layer O, H', W', I, H, W -> H', W', H, W, I, O, its bias O, H', W' -> H', W', O.
+AXES = {1: (0,), 2: (1, 0), 3: (1, 2, 0), 4: (2, 3, 1, 0), 6: (1, 2, 4, 5, 3, 0)}
 
 
-def from_keras(kernel: Any) -> np.ndarray:
-    return ops.convert_to_numpy(ops.transpose(kernel, (3, 2, 0, 1) if len(kernel.shape) == 4 else (1, 0)))
+def to_keras(value: np.ndarray) -> Any:
+    return ops.transpose(value, AXES[value.ndim])
+
+
+def from_keras(variable: Any) -> np.ndarray:
+    back = tuple(int(axis) for axis in np.argsort(AXES[len(variable.shape)]))
+    return ops.convert_to_numpy(ops.transpose(variable, back))
 
 
 def select(device: str) -> str:
@@ -155,7 +257,7 @@ class Model:
             for layer in self.net.layers:
                 if layer.weights:
                     layer.kernel.assign(to_keras(params[f"{layer.name}.weight"]))
-                    layer.bias.assign(params[f"{layer.name}.bias"])
+                    layer.bias.assign(to_keras(params[f"{layer.name}.bias"]))
 
     def activations(self, x: np.ndarray) -> dict[str, np.ndarray]:
         with keras.device(self.device):
@@ -166,10 +268,8 @@ class Model:
         found = {}
         for layer in self.net.layers:
             for variable in layer.weights:
-                if variable.name == "kernel":
-                    found[f"{layer.name}.weight"] = from_keras(variable.value)
-                else:
-                    found[f"{layer.name}.{variable.name}"] = np.asarray(variable)
+                name = "weight" if variable.name == "kernel" else variable.name
+                found[f"{layer.name}.{name}"] = from_keras(variable.value)
         return found
 
     def flags(self) -> dict[str, str]:

@@ -14,19 +14,29 @@ from alexnet_parity.reference.spec import (
     Dropout,
     Flatten,
     Layer,
+    Local,
     Lrn,
     Network,
     Pool,
     Relu,
+    Shape,
     Softmax,
+    SpatialLrn,
+    borders,
 )
 
 requires = ("tensorflow",)
 
 
+def maps_of(x: tf.Tensor) -> Shape:
+    """(C, H, W) of a tensor (N, H, W, C)."""
+    _, height, width, channels = x.shape
+    return channels, height, width
+
+
 def conv(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, layer: Conv) -> tf.Tensor:  # (N, H, W, I) -> (N, H', W', O)
     """One convolution a group, by split and concat: TensorFlow's own grouped kernels fail in some CPU modes."""
-    padding = [[0, 0], list(layer.padding), list(layer.padding), [0, 0]]
+    padding = [[0, 0], *borders(layer, maps_of(x)), [0, 0]]
     pairs = zip(tf.split(x, layer.groups, axis=3), tf.split(kernel, layer.groups, axis=3), strict=True)
     towers = [tf.nn.conv2d(maps, part, layer.stride, padding) for maps, part in pairs]
     return tf.nn.bias_add(tf.concat(towers, axis=3), bias)
@@ -41,14 +51,45 @@ def lrn(x: tf.Tensor, layer: Lrn) -> tf.Tensor:  # (N, H, W, C)
     return tf.concat(towers, axis=3)
 
 
+def window_sums(x: tf.Tensor, kernel: int, stride: int) -> tf.Tensor:  # (N, H, W, C) -> (N, H', W', C)
+    """The sum over each square window, map by map: a convolution with ones."""
+    ones = tf.ones([kernel, kernel, x.shape[3], 1], x.dtype)
+    return tf.nn.depthwise_conv2d(x, ones, [1, stride, stride, 1], "VALID")
+
+
+def spatial_lrn(x: tf.Tensor, layer: SpatialLrn) -> tf.Tensor:  # (N, H, W, C)
+    """Within each map, over n x n pixels; TensorFlow has no such operation."""
+    radius = layer.n // 2
+    squares = tf.pad(tf.square(x), [[0, 0], [radius, radius], [radius, radius], [0, 0]])
+    return x / (layer.k + layer.alpha * window_sums(squares, 2 * radius + 1, 1)) ** layer.beta
+
+
 def pool(x: tf.Tensor, layer: Pool) -> tf.Tensor:  # (N, H, W, C)
-    if layer.ceil:  # -inf at the right and bottom completes the windows that the edge cuts
-        shape = tuple(x.shape)
-        _, *out = layer.output((shape[3], shape[1], shape[2]))
-        reach = [(count - 1) * layer.stride + layer.kernel for count in out]
-        after = [max(0, r - size) for r, size in zip(reach, shape[1:3], strict=True)]
-        x = tf.pad(x, [[0, 0], [0, after[0]], [0, after[1]], [0, 0]], constant_values=-np.inf)
-    return tf.nn.max_pool2d(x, layer.kernel, layer.stride, "VALID")
+    """Padded by hand where windows reach beyond the edge: only pixels that are there count."""
+    padding = [[0, 0], *borders(layer, maps_of(x)), [0, 0]]
+    if layer.average:
+        there = tf.pad(tf.ones([1, *x.shape[1:3], 1], x.dtype), padding)
+        total = window_sums(tf.pad(x, padding), layer.kernel, layer.stride)
+        return total / window_sums(there, layer.kernel, layer.stride)
+    return tf.nn.max_pool2d(tf.pad(x, padding, constant_values=-np.inf), layer.kernel, layer.stride, "VALID")
+
+
+def local(x: tf.Tensor, kernels: tf.Tensor, bias: tf.Tensor, layer: Local) -> tf.Tensor:  # (N, H, W, C)
+    """Kernels of their own at each position: (H', W', K, K, C, O), bias (H', W', O)."""
+    x = tf.pad(x, [[0, 0], *borders(layer, maps_of(x)), [0, 0]])
+    window, step = [1, layer.kernel, layer.kernel, 1], [1, layer.stride, layer.stride, 1]
+    patches = tf.image.extract_patches(x, window, step, [1, 1, 1, 1], "VALID")  # (N, H', W', K K C)
+    rows, columns, *_, outputs = kernels.shape
+    kernels = tf.reshape(kernels, [rows, columns, -1, outputs])  # (H', W', K K C, O)
+    sums = tf.matmul(tf.transpose(patches, [1, 2, 0, 3]), kernels)  # (H', W', N, O)
+    return tf.transpose(sums, [2, 0, 1, 3]) + bias
+
+
+def dense(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor, groups: int) -> tf.Tensor:  # (N, inputs) -> (N, units)
+    """Weights stay (units, inputs / groups); with groups, each part of the units reads its part of the inputs."""
+    pairs = zip(tf.split(x, groups, axis=1), tf.split(weight, groups), strict=True)
+    parts = [tf.matmul(inputs, units, transpose_b=True) for inputs, units in pairs]
+    return tf.nn.bias_add(tf.concat(parts, axis=1), bias)
 
 
 def flatten(x: tf.Tensor) -> tf.Tensor:
@@ -66,20 +107,24 @@ class AlexNet(tf.Module):
         self.weights = {name: tf.Variable(to_tf(value), name=name) for name, value in params.items()}
 
     def apply(self, layer: Layer, x: tf.Tensor) -> tf.Tensor:
+        weight, bias = self.weights.get(f"{layer.name}.weight"), self.weights.get(f"{layer.name}.bias")
         match layer:
             case Conv():
-                return conv(x, self.weights[f"{layer.name}.weight"], self.weights[f"{layer.name}.bias"], layer)
+                return conv(x, weight, bias, layer)
+            case Local():
+                return local(x, weight, bias, layer)
             case Relu():
                 return tf.nn.relu(x)
             case Lrn():
                 return lrn(x, layer)
+            case SpatialLrn():
+                return spatial_lrn(x, layer)
             case Pool():
                 return pool(x, layer)
             case Flatten():
                 return flatten(x)
-            case Dense():  # weights stay (out, in)
-                product = tf.matmul(x, self.weights[f"{layer.name}.weight"], transpose_b=True)
-                return tf.nn.bias_add(product, self.weights[f"{layer.name}.bias"])
+            case Dense():
+                return dense(x, weight, bias, layer.groups)
             case Dropout():
                 return tf.identity(x)  # inference; in training tf.nn.dropout(x, layer.rate)
             case Softmax():
@@ -92,13 +137,17 @@ class AlexNet(tf.Module):
             yield layer.name, x
 
 
+# Ours to TensorFlow's axes, by number of axes: kernels O, I, H, W -> H, W, I, O; those of a locally connected layer
+# O, H', W', I, H, W -> H', W', H, W, I, O, its bias O, H', W' -> H', W', O; all else as it is.
+AXES = {3: (1, 2, 0), 4: (2, 3, 1, 0), 6: (1, 2, 4, 5, 3, 0)}
+
+
 def to_tf(value: np.ndarray) -> np.ndarray:
-    """Kernels O, I, H, W -> H, W, I, O; all else as it is."""
-    return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value
+    return value.transpose(AXES.get(value.ndim, range(value.ndim)))
 
 
 def from_tf(value: np.ndarray) -> np.ndarray:
-    return value.transpose(3, 2, 0, 1) if value.ndim == 4 else value
+    return value.transpose(np.argsort(AXES.get(value.ndim, range(value.ndim))))
 
 
 def select(device: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,12 +19,15 @@ from alexnet_parity.reference.spec import (
     Dropout,
     Flatten,
     Layer,
+    Local,
     Lrn,
     Network,
     Pool,
     Relu,
     Shape,
     Softmax,
+    SpatialLrn,
+    borders,
 )
 
 requires = ("torch",)
@@ -45,6 +49,25 @@ class LocalResponseNorm(nn.LocalResponseNorm):
         return torch.cat([super(LocalResponseNorm, self).forward(part) for part in parts], dim=1)
 
 
+class SpatialResponseNorm(nn.Module):
+    """Response normalisation within each map, over n x n pixels; alpha multiplies the sum of squares."""
+
+    def __init__(self, layer: SpatialLrn) -> None:
+        super().__init__()
+        self.radius, self.k, self.alpha, self.beta = layer.n // 2, layer.k, layer.alpha, layer.beta
+
+    def forward(self, input: Tensor) -> Tensor:  # (N, C, H, W)
+        size = 2 * self.radius + 1
+        total = F.avg_pool2d(input.square(), size, stride=1, padding=self.radius, divisor_override=1)
+        return input / (self.k + self.alpha * total) ** self.beta
+
+
+def border(layer: Conv | Local | Pool, inputs: Shape) -> tuple[int, int, int, int]:
+    """How far the windows reach beyond the edge, as F.pad wants it: left, right, above, below."""
+    (above, below), (left, right) = borders(layer, inputs)
+    return left, right, above, below
+
+
 class Given:
     """Leaves parameters as allocated: every weight is loaded, random ones would be drawn for nothing."""
 
@@ -56,39 +79,101 @@ class Linear(Given, nn.Linear):
     pass
 
 
-class Conv2d(Given, nn.Conv2d):
-    """A convolution whose zero padding may differ between (left, top) and (right, bottom)."""
+class GroupedLinear(nn.Module):
+    """Equal, consecutive parts of the units, each reading only its own part of the inputs: weight (units, inputs / groups)."""
 
-    def __init__(self, inputs: int, layer: Conv) -> None:
-        before, after = layer.padding
+    def __init__(self, inputs: int, layer: Dense) -> None:
+        super().__init__()
+        self.groups = layer.groups
+        self.weight = nn.Parameter(torch.empty(layer.units, inputs // layer.groups))
+        self.bias = nn.Parameter(torch.empty(layer.units))
+
+    def forward(self, input: Tensor) -> Tensor:  # (N, inputs)
+        parts = zip(
+            input.chunk(self.groups, 1), self.weight.chunk(self.groups), self.bias.chunk(self.groups), strict=True
+        )
+        return torch.cat([F.linear(x, weight, bias) for x, weight, bias in parts], dim=1)
+
+
+class Conv2d(Given, nn.Conv2d):
+    """A convolution whose zero padding may differ on each side."""
+
+    def __init__(self, inputs: Shape, layer: Conv) -> None:
+        before, _ = layer.padding
+        even = replace(layer, padding=(before, before), ceil=False).output(inputs) == layer.output(inputs)
         super().__init__(
-            inputs,
+            inputs[0],
             layer.channels,
             layer.kernel,
             layer.stride,
-            padding=before if before == after else 0,
+            padding=before if even else 0,
             groups=layer.groups,
         )
-        self.border = None if before == after else (before, after, before, after)
+        self.border = None if even else border(layer, inputs)
 
     def forward(self, input: Tensor) -> Tensor:
         return super().forward(F.pad(input, self.border) if self.border else input)
 
 
+class LocallyConnected2d(nn.Module):
+    """A convolution with its own kernels at each position: weight (O, H', W', C, K, K), bias (O, H', W')."""
+
+    def __init__(self, inputs: Shape, layer: Local) -> None:
+        super().__init__()
+        self.border, self.kernel, self.stride = border(layer, inputs), layer.kernel, layer.stride
+        shapes = layer.param_shapes(inputs)
+        self.weight = nn.Parameter(torch.empty(shapes[f"{layer.name}.weight"]))
+        self.bias = nn.Parameter(torch.empty(shapes[f"{layer.name}.bias"]))
+
+    def forward(self, input: Tensor) -> Tensor:  # (N, C, H, W)
+        patches = F.unfold(F.pad(input, self.border), self.kernel, stride=self.stride)  # (N, C K K, H' W')
+        kernels = self.weight.flatten(3).flatten(1, 2)  # (O, H' W', C K K)
+        sums = torch.einsum("nip,opi->nop", patches, kernels)  # (N, O, H' W')
+        return sums.unflatten(2, self.bias.shape[1:]) + self.bias  # (N, O, H', W')
+
+
+class MaxPool2d(nn.Module):
+    """Max-pooling whose windows may reach beyond the edge, differently on each side; -inf stands there."""
+
+    def __init__(self, inputs: Shape, layer: Pool) -> None:
+        super().__init__()
+        self.border, self.kernel, self.stride = border(layer, inputs), layer.kernel, layer.stride
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.max_pool2d(F.pad(input, self.border, value=-torch.inf), self.kernel, self.stride)
+
+
+def pool(layer: Pool, inputs: Shape) -> nn.Module:
+    before, after = layer.padding
+    if layer.average:
+        if before != after:
+            raise Unsupported(
+                f"{layer.name}: no average pooling with padding {layer.padding} in the PyTorch implementation"
+            )
+        return nn.AvgPool2d(layer.kernel, layer.stride, before, ceil_mode=layer.ceil, count_include_pad=False)
+    if before != after:
+        return MaxPool2d(inputs, layer)
+    return nn.MaxPool2d(layer.kernel, layer.stride, before, ceil_mode=layer.ceil)
+
+
 def module(layer: Layer, inputs: Shape) -> nn.Module:
     match layer:
         case Conv():
-            return Conv2d(inputs[0], layer)
+            return Conv2d(inputs, layer)
         case Relu():
             return nn.ReLU()
         case Lrn():
             return LocalResponseNorm(layer.n, layer.alpha, layer.beta, layer.k, layer.towers)
+        case SpatialLrn():
+            return SpatialResponseNorm(layer)
         case Pool():
-            return nn.MaxPool2d(layer.kernel, layer.stride, ceil_mode=layer.ceil)
+            return pool(layer, inputs)
+        case Local():
+            return LocallyConnected2d(inputs, layer)
         case Flatten():
             return nn.Flatten()
         case Dense():
-            return Linear(inputs[0], layer.units)
+            return Linear(inputs[0], layer.units) if layer.groups == 1 else GroupedLinear(inputs[0], layer)
         case Dropout():
             return nn.Dropout(layer.rate)
         case Softmax():

@@ -61,23 +61,38 @@ def rows(network: Network) -> list[tuple[str, ...]]:
     return [*table, ("total", f"{network.neurons():,} neurons", "", *total, "", "")]
 
 
+def padding(layer: Any) -> str:
+    before, after = layer.padding
+    if before == after:
+        return f", padding {before}" if before else ""
+    return f", padding {before} before and {after} after"
+
+
+def rounding(layer: Any) -> str:
+    return ", sizes rounded up" if layer.ceil else ""
+
+
 def describe(layer: Any) -> str:
     """A layer's fields in a few words."""
     match layer.kind:
         case "conv":
-            before, after = layer.padding
-            padding = f", padding {before}" if before == after else f", padding {before} before and {after} after"
             groups = f", {layer.groups} groups" if layer.groups > 1 else ""
-            padding = padding if before or after else ""
-            return f"{layer.channels} kernels {layer.kernel} x {layer.kernel}, stride {layer.stride}{padding}{groups}"
+            window = f"{layer.kernel} x {layer.kernel}, stride {layer.stride}{padding(layer)}"
+            return f"{layer.channels} kernels {window}{rounding(layer)}{groups}"
+        case "local":
+            window = f"{layer.kernel} x {layer.kernel}, stride {layer.stride}{padding(layer)}"
+            return f"{layer.channels} kernels {window}, not shared between positions"
         case "lrn":
             towers = f", within {layer.towers} towers" if layer.towers > 1 else ""
-            return f"LRN k={layer.k:g} n={layer.n} alpha={layer.alpha:g} beta={layer.beta:g}{towers}"
+            return f"LRN k={layer.k:g} n={layer.n} alpha={layer.alpha:.3g} beta={layer.beta:g}{towers}"
+        case "spatiallrn":
+            window = f"n={layer.n} x {layer.n}"
+            return f"LRN within each map k={layer.k:g} {window} alpha={layer.alpha:.3g} beta={layer.beta:g}"
         case "pool":
-            rounding = ", sizes rounded up" if layer.ceil else ""
-            return f"max {layer.kernel} x {layer.kernel}, stride {layer.stride}{rounding}"
+            what = "mean" if layer.average else "max"
+            return f"{what} {layer.kernel} x {layer.kernel}, stride {layer.stride}{padding(layer)}{rounding(layer)}"
         case "dense":
-            return f"{layer.units} units"
+            return f"{layer.units} units" + (f", {layer.groups} groups" if layer.groups > 1 else "")
         case "dropout":
             return f"rate {layer.rate:g} in training, identity here"
         case "relu":

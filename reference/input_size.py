@@ -18,7 +18,7 @@ PADDINGS_OF_224 = ((0, 3), (1, 2), (2, 1), (3, 0))
 
 def padded_like(conv1: Layer, padding: tuple[int, int]) -> Layer:
     assert isinstance(conv1, Conv)
-    return replace(conv1, padding=padding)
+    return replace(conv1, padding=padding, ceil=False)
 
 
 def windows(size: int, kernel: int, stride: int, ceil: bool) -> int:

@@ -12,7 +12,21 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .spec import Conv, Dense, Dropout, Flatten, Layer, Lrn, Network, Pool, Relu, Softmax
+from .spec import (
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    Local,
+    Lrn,
+    Network,
+    Pool,
+    Relu,
+    Softmax,
+    SpatialLrn,
+    borders,
+)
 
 Array = np.ndarray
 Params = Mapping[str, Array]
@@ -20,11 +34,17 @@ Params = Mapping[str, Array]
 ROWS = 32  # of a dense weight converted to float64 at a time: they stay in the cache, and fc6 never fills 300 MB
 
 
+def windows_of(x: Array, layer: Conv | Local | Pool, fill: float = 0.0) -> Array:
+    """What each window sees, `fill` where it reaches beyond the edge: (N, C, H, W) -> (N, C, H', W', K, K)."""
+    pad = borders(layer, x.shape[1:])
+    x = np.pad(x, ((0, 0), (0, 0), *pad), constant_values=fill)  # (N, C, above + H + below, left + W + right)
+    windows = sliding_window_view(x, (layer.kernel, layer.kernel), axis=(2, 3))
+    return windows[:, :, :: layer.stride, :: layer.stride]
+
+
 def conv(x: Array, weight: Array, bias: Array, layer: Conv) -> Array:
     """Cross-correlation plus bias: (N, C, H, W), (O, C/G, K, K), (O,) -> (N, O, H', W')."""
-    pad = layer.padding
-    x = np.pad(x, ((0, 0), (0, 0), pad, pad))  # (N, C, H + before + after, W + before + after)
-    windows = sliding_window_view(x, weight.shape[2:], axis=(2, 3))[:, :, :: layer.stride, :: layer.stride]
+    windows = windows_of(x, layer)  # (N, C, H', W', K, K)
     outputs = []
     for maps, kernels in zip(np.split(windows, layer.groups, axis=1), np.split(weight, layer.groups), strict=True):
         n, _, h, w, _, _ = maps.shape
@@ -34,12 +54,28 @@ def conv(x: Array, weight: Array, bias: Array, layer: Conv) -> Array:
     return np.concatenate(outputs, axis=1) + bias[:, None, None]
 
 
+def local(x: Array, weight: Array, bias: Array, layer: Local) -> Array:
+    """Its own kernels at each position: (N, C, H, W), (O, H', W', C, K, K), (O, H', W') -> (N, O, H', W')."""
+    windows = windows_of(x, layer)  # (N, C, H', W', K, K)
+    n, _, h, w, _, _ = windows.shape
+    patches = windows.transpose(2, 3, 0, 1, 4, 5).reshape(h * w, n, -1)  # (H' W', N, C K K)
+    kernels = weight.transpose(1, 2, 3, 4, 5, 0).reshape(h * w, -1, len(weight))  # (H' W', C K K, O)
+    sums = patches @ kernels  # (H' W', N, O)
+    return sums.transpose(1, 2, 0).reshape(n, -1, h, w) + bias
+
+
 def relu(x: Array) -> Array:
     return np.maximum(x, 0)
 
 
-def window_sum(x: Array, layer: Lrn) -> Array:
-    """Sum over the maps i - n//2 .. i + n//2 of each map i, clipped at both ends of its tower: (N, C, H, W) -> same."""
+def window_sum(x: Array, layer: Lrn | SpatialLrn) -> Array:
+    """Sum over the window of each number, as the layer's definition has it: (N, C, H, W) -> same.
+
+    Across maps: i - n//2 .. i + n//2 for map i, clipped at both ends of its tower. Within: n x n pixels, clipped at the edge.
+    """
+    if isinstance(layer, SpatialLrn):
+        around = Pool(layer.name, 2 * (layer.n // 2) + 1, 1, padding=(layer.n // 2, layer.n // 2))
+        return windows_of(x, around).sum(axis=(4, 5))
     n, c, h, w = x.shape
     half = layer.n // 2
     towers = x.reshape(n * layer.towers, c // layer.towers, h, w)
@@ -48,29 +84,37 @@ def window_sum(x: Array, layer: Lrn) -> Array:
     return np.reshape(total, x.shape)
 
 
-def lrn_scale(x: Array, layer: Lrn) -> Array:
+def lrn_scale(x: Array, layer: Lrn | SpatialLrn) -> Array:
     """k + alpha * sum of squares over the window: what LRN raises to the power beta."""
     return layer.k + layer.alpha * window_sum(x * x, layer)
 
 
-def lrn(x: Array, layer: Lrn) -> Array:
+def lrn(x: Array, layer: Lrn | SpatialLrn) -> Array:
     return x / lrn_scale(x, layer) ** layer.beta
 
 
 def pool(x: Array, layer: Pool) -> Array:
-    """Maximum over windows; one that the edge cuts (`ceil`) sees only what is there."""
-    _, c, h, w = x.shape
-    _, rows, columns = layer.output((c, h, w))
-    reach = [(count - 1) * layer.stride + layer.kernel - size for count, size in ((rows, h), (columns, w))]
-    below, right = (max(0, r) for r in reach)
-    padded = np.pad(x, ((0, 0), (0, 0), (0, below), (0, right)), constant_values=-np.inf)
-    windows = sliding_window_view(padded, (layer.kernel, layer.kernel), axis=(2, 3))
-    return windows[:, :, :: layer.stride, :: layer.stride].max(axis=(4, 5))
+    """Maximum or mean over windows; one that reaches beyond the edge sees only what is there."""
+    if layer.average:
+        return windows_of(x, layer).sum(axis=(4, 5)) / window_counts(x.shape, layer).astype(x.dtype)
+    return windows_of(x, layer, -np.inf).max(axis=(4, 5))
+
+
+def window_counts(shape: tuple[int, ...], layer: Pool) -> Array:
+    """How many pixels each window really sees: (N, C, H, W) -> (1, 1, H', W')."""
+    return windows_of(np.ones((1, 1, *shape[2:])), layer).sum(axis=(4, 5))
 
 
 def dense(x: Array, weight: Array, bias: Array) -> Array:
     """(N, I), (O, I), (O,) -> (N, O)."""
     return x @ weight.T + bias
+
+
+def dense_inputs(x: Array, layer: Dense, rows: slice) -> Array:
+    """The part of the inputs (N, I) that these rows of units read: all of it, or their group's."""
+    if layer.groups == 1:
+        return x
+    return np.split(x, layer.groups, axis=1)[rows.start * layer.groups // layer.units]  # (N, I / G)
 
 
 def softmax(x: Array) -> Array:
@@ -85,22 +129,31 @@ def changed(values: Array, dtype: np.dtype, change: np.ufunc | None) -> Array:
 
 
 def affine(layer: Layer, params: Params, x: Array, change: np.ufunc | None = None) -> Array:
-    """A Conv or Dense layer in x's precision, with `change` applied to its weight and bias (x is the caller's)."""
+    """A Conv, Local or Dense layer in x's precision, with `change` applied to weight and bias (x is the caller's)."""
     weight, bias = params[f"{layer.name}.weight"], changed(params[f"{layer.name}.bias"], x.dtype, change)
     if isinstance(layer, Conv):
         return conv(x, changed(weight, x.dtype, change), bias, layer)
-    rows = [slice(start, start + ROWS) for start in range(0, len(weight), ROWS)]
-    return np.concatenate([dense(x, changed(weight[r], x.dtype, change), bias[r]) for r in rows], axis=1)
+    if isinstance(layer, Local):
+        return local(x, changed(weight, x.dtype, change), bias, layer)
+    assert isinstance(layer, Dense)
+    units = layer.units // layer.groups
+    rows = [
+        slice(start, min(start + ROWS, group + units))
+        for group in range(0, layer.units, units)
+        for start in range(group, group + units, ROWS)
+    ]
+    parts = [dense(dense_inputs(x, layer, r), changed(weight[r], x.dtype, change), bias[r]) for r in rows]
+    return np.concatenate(parts, axis=1)
 
 
 def apply(layer: Layer, params: Params, x: Array) -> Array:
     """One layer on an input, in the input's precision; raises TypeError for a kind of layer it does not know."""
     match layer:
-        case Conv() | Dense():
+        case Conv() | Local() | Dense():
             return affine(layer, params, x)
         case Relu():
             return relu(x)
-        case Lrn():
+        case Lrn() | SpatialLrn():
             return lrn(x, layer)
         case Pool():
             return pool(x, layer)

@@ -44,8 +44,9 @@ class Layer:
 class Conv(Layer):
     """Cross-correlation (kernels not flipped), square kernel, weight (O, I / groups, K, K), bias (O,).
 
-    `padding` is (before, after): zeros above and to the left, zeros below and to the right. Output sizes round down.
-    `init_std` and `init_bias` are the paper's initialisation: weights N(0, init_std), constant bias.
+    `padding` is (before, after): zeros above and to the left, zeros below and to the right. Output sizes round down;
+    with `ceil` they round up, and what the last window misses at the right and bottom reads as zero.
+    The initialisation is N(0, init_std) for weights, N(init_bias, init_bias_std) for biases.
     """
 
     channels: int
@@ -53,16 +54,15 @@ class Conv(Layer):
     stride: int = 1
     padding: tuple[int, int] = (0, 0)
     groups: int = 1
+    ceil: bool = False
     init_std: float = 0.01
     init_bias: float = 0.0
+    init_bias_std: float = 0.0
 
     def output(self, shape: Shape) -> Shape:
         c, h, w = _maps(self, shape)
-        if c % self.groups or self.channels % self.groups:
-            raise ValueError(
-                f"{self.name}: {c} inputs and {self.channels} outputs do not divide into {self.groups} groups"
-            )
-        return (self.channels, *(_windows(self, n + sum(self.padding)) for n in (h, w)))
+        _check_groups(self, c, self.channels)
+        return (self.channels, _windows(self, h), _windows(self, w))
 
     def param_shapes(self, shape: Shape) -> dict[str, Shape]:
         taps = (shape[0] // self.groups, self.kernel, self.kernel)
@@ -99,16 +99,63 @@ class Lrn(Layer):
 
 
 @dataclass(frozen=True)
+class SpatialLrn(Layer):
+    """Response normalisation within each map: a / (k + alpha * sum of a^2 over the n x n pixels around it)^beta.
+
+    alpha multiplies the sum itself. The window is clipped at the border of the map.
+    """
+
+    n: int = 5
+    k: float = 1.0
+    alpha: float = 1e-4
+    beta: float = 0.75
+
+    def output(self, shape: Shape) -> Shape:
+        return _maps(self, shape)
+
+
+@dataclass(frozen=True)
 class Pool(Layer):
-    """Max-pooling over square windows that start at multiples of `stride`; `ceil` admits a last window cut by the edge."""
+    """The maximum, or with `average` the mean, over square windows that start at multiples of `stride`.
+
+    `ceil` admits a last window cut by the edge; `padding` (before, after) lets windows start before it and end after it.
+    Only pixels that are there count, for the maximum and for the mean.
+    """
 
     kernel: int
     stride: int
     ceil: bool = False
+    padding: tuple[int, int] = (0, 0)
+    average: bool = False
 
     def output(self, shape: Shape) -> Shape:
         c, h, w = _maps(self, shape)
-        return (c, *(_windows(self, n, self.ceil) for n in (h, w)))
+        return (c, _windows(self, h), _windows(self, w))
+
+
+@dataclass(frozen=True)
+class Local(Layer):
+    """A convolution whose kernels are not shared: weight (O, H', W', I, K, K) and bias (O, H', W'), one each per output."""
+
+    channels: int
+    kernel: int
+    stride: int = 1
+    padding: tuple[int, int] = (0, 0)
+    init_std: float = 0.01
+    init_bias: float = 0.0
+    init_bias_std: float = 0.0
+
+    def output(self, shape: Shape) -> Shape:
+        _, h, w = _maps(self, shape)
+        return (self.channels, _windows(self, h), _windows(self, w))
+
+    def param_shapes(self, shape: Shape) -> dict[str, Shape]:
+        output = self.output(shape)
+        taps = (shape[0], self.kernel, self.kernel)
+        return {f"{self.name}.weight": (*output, *taps), f"{self.name}.bias": output}
+
+    def reduction(self, shape: Shape) -> int:
+        return shape[0] * self.kernel**2
 
 
 @dataclass(frozen=True)
@@ -121,22 +168,28 @@ class Flatten(Layer):
 
 @dataclass(frozen=True)
 class Dense(Layer):
-    """x W^T + b with weight (units, inputs), bias (units,)."""
+    """x W^T + b with weight (units, inputs / groups), bias (units,).
+
+    With `groups` > 1 equal, consecutive parts of the units read only the same part of the inputs.
+    """
 
     units: int
+    groups: int = 1
     init_std: float = 0.01
     init_bias: float = 0.0
+    init_bias_std: float = 0.0
 
     def output(self, shape: Shape) -> Shape:
         if len(shape) != 1:
             raise ValueError(f"{self.name}: found input {shape}, expected a vector; put a Flatten before it")
+        _check_groups(self, shape[0], self.units)
         return (self.units,)
 
     def param_shapes(self, shape: Shape) -> dict[str, Shape]:
-        return {f"{self.name}.weight": (self.units, shape[0]), f"{self.name}.bias": (self.units,)}
+        return {f"{self.name}.weight": (self.units, shape[0] // self.groups), f"{self.name}.bias": (self.units,)}
 
     def reduction(self, shape: Shape) -> int:
-        return shape[0]
+        return shape[0] // self.groups
 
 
 @dataclass(frozen=True)
@@ -151,7 +204,8 @@ class Softmax(Layer):
     """exp(x) / sum of exp(x) over the units."""
 
 
-AFFINE = (Conv, Dense)
+AFFINE = (Conv, Local, Dense)
+WINDOWED = (Conv, Local, Pool)
 
 
 def _maps(layer: Layer, shape: Shape) -> tuple[int, int, int]:
@@ -160,13 +214,34 @@ def _maps(layer: Layer, shape: Shape) -> tuple[int, int, int]:
     return shape
 
 
-def _windows(layer: Conv | Pool, size: int, ceil: bool = False) -> int:
-    """How many windows fit; with `ceil` a cut one counts if it starts inside."""
-    if size < layer.kernel:
-        raise ValueError(f"{layer.name}: the {layer.kernel}-wide window does not fit into {size}; use a larger input")
-    whole, rest = divmod(size - layer.kernel, layer.stride)
-    cut = ceil and rest > 0 and (whole + 1) * layer.stride < size
+def _check_groups(layer: Conv | Dense, inputs: int, outputs: int) -> None:
+    if inputs % layer.groups or outputs % layer.groups:
+        raise ValueError(
+            f"{layer.name}: {inputs} inputs and {outputs} outputs do not divide into {layer.groups} groups"
+        )
+
+
+def _windows(layer: Conv | Local | Pool, size: int) -> int:
+    """How many windows fit into `size` pixels and the padding; with `ceil` a cut one counts if it starts before the end."""
+    before, after = layer.padding
+    padded = before + size + after
+    if padded < layer.kernel:
+        raise ValueError(f"{layer.name}: the {layer.kernel}-wide window does not fit into {padded}; use a larger input")
+    whole, rest = divmod(padded - layer.kernel, layer.stride)
+    ceil = not isinstance(layer, Local) and layer.ceil
+    cut = ceil and rest > 0 and (whole + 1) * layer.stride < before + size
     return whole + 1 + cut
+
+
+def borders(layer: Conv | Local | Pool, shape: Shape) -> tuple[tuple[int, int], tuple[int, int]]:
+    """((above, below), (left, right)): how far the windows reach beyond maps of `shape` (C, H, W), in pixels, never < 0.
+
+    Padding that no window reaches is not counted: with these borders the windows fit and sizes round down.
+    """
+    before, _ = layer.padding
+    ends = [(count - 1) * layer.stride + layer.kernel - before for count in layer.output(shape)[1:]]
+    below, right = (max(0, end - size) for end, size in zip(ends, shape[1:], strict=True))
+    return (before, below), (before, right)
 
 
 def nearest(name: str, names: list[str]) -> str:
@@ -243,9 +318,12 @@ class Network:
         for layer in self.layers:
             if isinstance(layer, Flatten):
                 break  # from here on every unit sees the whole image
-            if isinstance(layer, Conv | Pool):
-                start -= step * (layer.padding[0] if isinstance(layer, Conv) else 0)
+            if isinstance(layer, WINDOWED):
+                start -= step * layer.padding[0]
                 size, step = size + step * (layer.kernel - 1), step * layer.stride
+            elif isinstance(layer, SpatialLrn):
+                start -= step * (layer.n // 2)
+                size += step * (2 * (layer.n // 2))
             fields[layer.name] = (size, step, start)
         return fields
 

@@ -6,7 +6,7 @@
     large        Gaussian weights that keep activations large, where LRN's constants matter
     photograph   the paper's initialisation and a real photograph
 
-and, for a network whose first layer pads one side more than the other (`paper-224`):
+and, for a network whose first layer pads one side more than the other, or rounds up (`paper-224`, `original-2012`):
 
     impulse      conv1 alone with numbered taps, one lit pixel in a corner: the answer tells where the zeros lie
     enlarged-exact, enlarged-photograph
@@ -23,9 +23,9 @@ from functools import cached_property
 
 import numpy as np
 
-from . import draws
+from . import draws, oracle
 from .photograph import photograph
-from .spec import AFFINE, Conv, Dense, Layer, Lrn, Network, Pool, Shape, nearest
+from .spec import AFFINE, Conv, Dense, Layer, Local, Lrn, Network, Pool, Relu, Shape, SpatialLrn, borders, nearest
 
 Array = np.ndarray
 Params = dict[str, Array]
@@ -57,7 +57,7 @@ class Stimulus:
 def exactly(network: Network) -> Network:
     """The network with each LRN as x / 1^beta: an identity to the bit, so that the whole chain can be exact."""
     for layer in network.layers:
-        if isinstance(layer, Lrn):
+        if isinstance(layer, Lrn | SpatialLrn):
             network = network.edit(layer.name, k=1.0, alpha=0.0)
     return dataclasses.replace(network, name=f"{network.name}/exact")
 
@@ -65,14 +65,14 @@ def exactly(network: Network) -> Network:
 # Weights ------------------------------------------------------------------------------------------------------------
 
 
-def deal(seed: int, name: str, shape: Shape, groups: int, taps: int, signs: Array) -> Array:
+def deal(seed: int, name: str, shape: Shape, inputs: int, groups: int, taps: int, signs: Array) -> Array:
     """A weight with `taps` non-zero entries per filter, dealt like cards so that every tap is used somewhere.
 
-    Consecutive filters of a group take consecutive cards of the group's own shuffled pack, and start over when it is
-    used up. The packs differ, so that groups in the wrong order show.
+    The last axes of `shape` are a filter's `inputs`, those before them the filters. Consecutive filters of a group take
+    consecutive cards of the group's own shuffled pack, and start over when it is used up. The packs differ, so that groups
+    in the wrong order show.
     """
-    filters, inputs = shape[0], math.prod(shape[1:])
-    taps = min(taps, inputs)
+    filters, taps = math.prod(shape) // inputs, min(taps, inputs)
     dealt = (np.arange(filters // groups)[:, None] * taps + np.arange(taps)) % inputs  # (filters of a group, taps)
     packs = [draws.permutation(seed, f"{name}/pack/{group}", inputs) for group in range(groups)]
     cards = np.concatenate([pack[dealt] for pack in packs])  # (filters, taps)
@@ -90,14 +90,35 @@ def each_layer(network: Network, make: Callable[[Layer, Shape, str, Shape], Arra
     }
 
 
-def ternary(network: Network, seed: int) -> Params:
-    """Weights of -1, 0 and 1 with TAPS non-zero per filter, biases +-1 to +-3."""
+def groups_of(layer: Layer) -> int:
+    return layer.groups if isinstance(layer, Conv | Dense) else 1
 
-    def make(layer: Layer, _: Shape, name: str, shape: Shape) -> Array:
+
+def units(network: Network) -> dict[str, int]:
+    """The unit that each affine layer's weights are integer multiples of: 1, so that its sums are exact.
+
+    Before an average pooling it is the least common multiple of the numbers of pixels that its windows see (9, 6 and 4 with
+    windows of 3 x 3 rounded up: 36), so that every mean is an integer too.
+    """
+    found, last = {}, ""
+    for layer, before, _ in network.walk():
+        if isinstance(layer, AFFINE):
+            last, found[layer.name] = layer.name, 1
+        elif isinstance(layer, Pool) and layer.average:
+            counts = np.unique(oracle.window_counts((1, *before), layer))
+            found[last] = math.lcm(*(int(count) for count in counts))
+    return found
+
+
+def ternary(network: Network, seed: int) -> Params:
+    """Weights of -1, 0 and 1 with TAPS non-zero per filter, biases +-1 to +-3; both in multiples of the layer's unit."""
+    unit = units(network)
+
+    def make(layer: Layer, before: Shape, name: str, shape: Shape) -> Array:
         if name.endswith(".bias"):
-            return draws.integers(seed, f"exact/{name}", shape, BIASES)
-        groups = layer.groups if isinstance(layer, Conv) else 1
-        return deal(seed, f"exact/{name}", shape, groups, TAPS, np.array([-1, 1]))
+            return draws.integers(seed, f"exact/{name}", shape, BIASES * unit[layer.name])
+        signs = np.array([-1, 1]) * unit[layer.name]
+        return deal(seed, f"exact/{name}", shape, layer.reduction(before), groups_of(layer), TAPS, signs)
 
     return each_layer(network, make)
 
@@ -106,12 +127,11 @@ def one_tap(network: Network, seed: int) -> Params:
     """One non-zero weight per filter: +-1 in the first layer, +1 in later ones (so that activations live on)."""
     first = next(layer for layer in network.layers if isinstance(layer, AFFINE))
 
-    def make(layer: Layer, _: Shape, name: str, shape: Shape) -> Array:
+    def make(layer: Layer, before: Shape, name: str, shape: Shape) -> Array:
         if name.endswith(".bias"):
             return draws.normal(seed, f"one-tap/{name}", shape, std=1.0)
-        groups = layer.groups if isinstance(layer, Conv) else 1
         signs = np.array([-1, 1]) if layer is first else np.array([1])
-        return deal(seed, f"one-tap/{name}", shape, groups, 1, signs)
+        return deal(seed, f"one-tap/{name}", shape, layer.reduction(before), groups_of(layer), 1, signs)
 
     return each_layer(network, make)
 
@@ -129,9 +149,10 @@ def paper_init(network: Network, seed: int) -> Params:
     """The paper's initialisation (Section 5): weights N(0, 0.01), biases one in conv2, 4, 5, fc6, fc7, else zero."""
 
     def make(layer: Layer, _: Shape, name: str, shape: Shape) -> Array:
-        assert isinstance(layer, Conv | Dense)
+        assert isinstance(layer, Conv | Local | Dense)
         if name.endswith(".bias"):
-            return np.full(shape, layer.init_bias, dtype=np.float32)
+            spread = draws.normal(seed, f"init/{name}", shape, layer.init_bias_std)
+            return spread + np.float32(layer.init_bias)
         return draws.normal(seed, f"init/{name}", shape, layer.init_std)
 
     return each_layer(network, make)
@@ -146,20 +167,24 @@ def large(network: Network, seed: int) -> Params:
     """Gaussian weights and biases with activations of about LARGE_STD at every affine layer, LOGIT_STD at the last.
 
     A weight's std is the target / (scale of the layer's inputs * sqrt(products summed)). The scale is followed roughly
-    through the chain: ReLU leaves 1 / sqrt(2) of it, LRN divides by its own denominator, a maximum of nine adds half.
+    through the chain: ReLU leaves 1 / sqrt(2) of it, LRN divides by its own denominator, a maximum of nine adds half and
+    their mean takes away two fifths.
     """
     last = [layer.name for layer in network.layers if isinstance(layer, AFFINE)][-1]
     targets = {layer.name: LOGIT_STD if layer.name == last else LARGE_STD for layer in network.layers}
     stds, scale = {}, INPUT_STD
     for layer, before, _ in network.walk():
         match layer:
-            case Conv() | Dense():
+            case Conv() | Local() | Dense():
                 stds[layer.name] = targets[layer.name] / (scale * math.sqrt(layer.reduction(before)))
-                scale = targets[layer.name] / math.sqrt(2)
-            case Lrn():
-                scale /= (layer.k + layer.alpha * layer.n * scale**2) ** layer.beta
+                scale = targets[layer.name]
+            case Relu():
+                scale /= math.sqrt(2)
+            case Lrn() | SpatialLrn():
+                window = layer.n**2 if isinstance(layer, SpatialLrn) else layer.n
+                scale /= (layer.k + layer.alpha * window * scale**2) ** layer.beta
             case Pool():
-                scale *= 1.5
+                scale *= 0.6 if layer.average else 1.5
 
     def make(layer: Layer, _: Shape, name: str, shape: Shape) -> Array:
         std = targets[layer.name] / 10 if name.endswith(".bias") else stds[layer.name]
@@ -215,8 +240,8 @@ def _enlarged(stimulus: Stimulus) -> Stimulus:
     network = stimulus.network
     first = network.layers[0]
     assert isinstance(first, Conv)
-    x = np.pad(stimulus.x, ((0, 0), (0, 0), first.padding, first.padding))
-    plain = dataclasses.replace(network.edit(first.name, padding=(0, 0)), input_shape=x.shape[1:])
+    x = np.pad(stimulus.x, ((0, 0), (0, 0), *borders(first, network.input_shape)))
+    plain = dataclasses.replace(network.edit(first.name, padding=(0, 0), ceil=False), input_shape=x.shape[1:])
     return Stimulus(f"enlarged-{stimulus.name}", plain, stimulus.params, x)
 
 
@@ -231,7 +256,7 @@ _PADDING = {
 def names(network: Network) -> list[str]:
     """The stimuli that exist for a network, in the order above; dense.LAYER for each affine layer."""
     first = network.layers[0]
-    uneven = isinstance(first, Conv) and first.padding[0] != first.padding[1]
+    uneven = isinstance(first, Conv) and (first.ceil or first.padding[0] != first.padding[1])
     dense = [f"dense.{layer.name}" for layer in network.layers if isinstance(layer, AFFINE)]
     return [*_MAKERS, *dense, *(_PADDING if uneven else ())]
 

@@ -24,3 +24,11 @@ def percent(share: float | None) -> str:
 
 def short(digest: str) -> str:
     return f"`{digest[:12]}`"
+
+
+def folded(lines: Sequence[Sequence[Any]], headers: Sequence[str], summary: str = "All of it", most: int = 60) -> str:
+    """A table; one of more than `most` lines is folded away under its summary."""
+    text = table(lines, headers)
+    if len(lines) <= most:
+        return text
+    return f"<details><summary>{summary} ({len(lines)} rows)</summary>\n\n{text}\n\n</details>"

@@ -11,7 +11,7 @@ from ..checks.finding import Finding, Status
 from ..reference import export, variants
 from . import files, input_size_chapter, plots
 from .findings_file import Findings
-from .markdown import percent, short, table
+from .markdown import folded, percent, short, table
 
 
 def write(found: Findings, path: Path) -> None:
@@ -139,19 +139,31 @@ def cells(f: Finding) -> tuple[str, ...]:
 
 
 def proved(rows: pd.DataFrame) -> str:
-    """A row for each check and variant, a column for each implementation: how many hold, how much of the bound is used."""
+    """How many findings hold and how much of the bound is used, by variant, then by check; a column an implementation."""
     names = implementations(rows)
     own = rows[rows.impl.isin(names)]
-    lines = []
-    for (variant, check), group in own.groupby(["variant", "check"], sort=False):
-        cell = [holds(group[group.impl == name]) for name in names]
-        lines.append((variant, check, *cell))
+
+    def counted(*by: str) -> list[tuple[str, ...]]:
+        groups = own.groupby(list(by), sort=False)
+        return [(*key, *(holds(group[group.impl == name]) for name in names)) for key, group in groups]
+
+    nets = [(name, about(name), parameters(name), *cells) for name, *cells in counted("variant")]
     note = (
         "Holds / asked, and the largest share of the bound used. Bitwise checks have no share: equal or not. "
         "`exact` compares bits, `local` judges a layer alone on what the implementation fed to it, `chain` judges the "
         "network from end to end."
     )
-    return "\n\n".join(["## What was checked", note, table(lines, ("variant", "check", *names))])
+    overview = table(nets, ("variant", "what it is", "parameters", *names))
+    checks = folded(counted("variant", "check"), ("variant", "check", *names), "Each check")
+    return "\n\n".join(["## What was checked", note, overview, checks])
+
+
+def about(variant: str) -> str:
+    return variants.variant(variant).about if variant in variants.names() else ""
+
+
+def parameters(variant: str) -> str:
+    return f"{variants.variant(variant).parameter_count():,}" if variant in variants.names() else ""
 
 
 def holds(group: pd.DataFrame) -> str:
@@ -164,6 +176,9 @@ def holds(group: pd.DataFrame) -> str:
     return f"{group.good.sum()} / {len(group)}{used}"
 
 
+LOGITS = ("fc8", "fc10")  # the last dense layer, of the ImageNet and of the CIFAR-10 networks
+
+
 def accuracy(rows: pd.DataFrame, pictures: list[str], stem: str) -> str:
     """RMSE against float64 beside NumPy float32's own."""
     if f"{stem}-rmse.svg" not in pictures:
@@ -172,16 +187,21 @@ def accuracy(rows: pd.DataFrame, pictures: list[str], stem: str) -> str:
     lines = []
     for (variant, impl), group in real.groupby(["variant", "impl"], sort=False):
         ratio = (group.rmse / group.rmse_numpy_float32).replace(float("inf"), float("nan"))
-        last = group[group.layer == "fc8"]
+        last = group[group.layer.isin(LOGITS)]
         relative = (last.rmse / last.rms).iloc[0] if len(last) else float("nan")
         lines.append((variant, impl, f"{ratio.median():.2f}", f"{ratio.max():.2f}", f"{relative:.1e}"))
     text = (
         "Every layer's root mean square error against float64, with large activations, divided by that of the same "
         "network in NumPy float32: below 1 is closer to the truth than NumPy."
     )
-    headers = ("variant", "implementation", "median over layers", "largest", "relative RMSE of fc8")
+    headers = ("variant", "implementation", "median over layers", "largest", "relative RMSE of the logits")
     return "\n\n".join(
-        ["## How close to float64", text, table(lines, headers), picture(pictures, f"{stem}-rmse.svg", "RMSE by layer")]
+        [
+            "## How close to float64",
+            text,
+            folded(lines, headers),
+            picture(pictures, f"{stem}-rmse.svg", "RMSE by layer"),
+        ]
     )
 
 
@@ -208,7 +228,7 @@ def together(rows: pd.DataFrame) -> str:
             "on real numbers two that lie within T of the truth lie within 2 T of one another."
         )
     headers = ("variant", "pair", "exact", "large: share of both bounds", "photograph: share of both bounds")
-    return "\n\n".join([*text, table(lines, headers) if lines else ""]).strip()
+    return "\n\n".join([*text, folded(lines, headers) if lines else ""]).strip()
 
 
 def decision(rows: pd.DataFrame) -> str:
@@ -220,11 +240,11 @@ def decision(rows: pd.DataFrame) -> str:
     ]
     text = (
         "A photograph (Grace Hopper, as matplotlib ships it; shorter side to 256, central 256 x 256, central crop, "
-        "mean RGB subtracted) through the paper's own initialisation. The weights are untrained, so the classes mean "
+        "mean RGB subtracted) through each network's own initialisation. The weights are untrained, so the classes mean "
         "nothing; that all agree on them does, since the gap between the fifth and the sixth is wider than the bound."
     )
     headers = ("variant", "implementation", "expected", "got", "gap after the fifth", "bound there")
-    return "\n\n".join(["## The same decision", text, table(lines, headers)])
+    return "\n\n".join(["## The same decision", text, folded(lines, headers)])
 
 
 def batches(rows: pd.DataFrame) -> str:
@@ -242,13 +262,24 @@ def batches(rows: pd.DataFrame) -> str:
         "real numbers a matrix library may take another path for another batch size, and the bits move, inside the bound."
     )
     headers = ("variant", "implementation", "layers whose bits move", "the first", "largest distance (ulp)")
-    return "\n\n".join(["## One image or many", text, table(lines, headers)])
+    return "\n\n".join(["## One image or many", text, folded(lines, headers)])
 
 
 def layers(rows: pd.DataFrame, variant: str) -> str:
-    """The layer table with each implementation's exact verdict and share of the bound."""
-    if not variant:
+    """The layer table of the main variant, and those of the others folded away."""
+    known = [name for name in rows.variant.unique() if name in variants.names()]
+    if not known:
         return ""
+    others = [
+        f"<details><summary>The layers of <code>{name}</code></summary>\n\n{layer_table(rows, name)}\n\n</details>"
+        for name in known
+        if name != variant
+    ]
+    return "\n\n".join([f"## The layers (`{variant}`)", layer_table(rows, variant), *others])
+
+
+def layer_table(rows: pd.DataFrame, variant: str) -> str:
+    """A variant's layers with each implementation's exact verdict and share of the bound."""
     network = variants.variant(variant)
     names = implementations(rows)
     mine = rows[rows.variant == variant]
@@ -260,9 +291,7 @@ def layers(rows: pd.DataFrame, variant: str) -> str:
         share = alone[alone.check.str.startswith("local-")].share.max()
         lines.append((*spec, exact, percent(share)))
     headers = (*export.HEADERS, "equal bits in", "share of the bound used, alone")
-    return "\n\n".join(
-        [f"## The layers (`{variant}`)", network.about[:1].upper() + network.about[1:] + ".", table(lines, headers)]
-    )
+    return f"{network.about[:1].upper()}{network.about[1:]}.\n\n{table(lines, headers)}"
 
 
 def sensitivity(rows: pd.DataFrame) -> str:
@@ -284,7 +313,7 @@ def sensitivity(rows: pd.DataFrame) -> str:
     headers = ("status", "layers", "edit", "the output moves by at least", "why it is the same")
     summary = f"{(edits.status == Status.PASS).sum()} edits seen, {(edits.status == Status.KNOWN).sum()} known, "
     summary += f"{(edits.status == Status.BLIND).sum()} blind."
-    full = f"<details><summary>All edits</summary>\n\n{table(lines, headers)}\n\n</details>"
+    full = folded(lines, headers, "All edits", most=0)
     return "\n\n".join(["## What the checks can see", text, summary, full])
 
 
@@ -338,10 +367,10 @@ def environment(found: Findings) -> str:
         )
     )
     digests = [(name, short(d["params"]), short(d["input"])) for name, d in found.environment["digests"].items()]
-    weights = table(digests, ("variant/stimulus", "weights (SHA-256)", "input (SHA-256)"))
+    headers_of = ("variant/stimulus", "weights (SHA-256)", "input (SHA-256)")
+    full = folded(digests, headers_of, "Digests of weights and inputs", most=0)
     replays = (
         "Every finding in the JSON carries the one command that runs its check again, such as\n"
         f"`{found.findings[0].replay}`."
     )
-    full = f"<details><summary>Digests of weights and inputs</summary>\n\n{weights}\n\n</details>"
     return "\n\n".join(part for part in ("## Environment", table(lines, headers), note, full, replays) if part)

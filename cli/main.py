@@ -1,14 +1,16 @@
-"""alexnet-parity: list, spec, verify, report. Heavy imports wait until a command needs them."""
+"""alexnet-parity: the commands and how they fail. Heavy imports wait until a command needs them."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 GOOD, BAD, USAGE = 0, 1, 2
@@ -45,7 +47,13 @@ def parser() -> Parser:
         metavar="NAME|MODULE|FILE",
         help="one of ours, a module, or path/to/mine.py; may be repeated; default: ours that can run here",
     )
-    verify.add_argument("--variant", action="append", default=[], metavar="V", help="may be repeated; default: paper")
+    verify.add_argument(
+        "--variant",
+        action="append",
+        default=[],
+        metavar="V",
+        help="may be repeated, or a pattern: '*' for all in full size, 'cifar-*', '*-thin'; default: paper",
+    )
     verify.add_argument("--check", action="append", default=[], metavar="C", help="a check or a family; default: all")
     verify.add_argument("--device", default="cpu", choices=("cpu", "cuda", "auto"), help="default: cpu")
     verify.add_argument("--seed", type=natural, default=0, metavar="N", help="of weights and inputs; default: 0")
@@ -65,7 +73,17 @@ def parser() -> Parser:
     report.add_argument("-o", "--output", type=Path, default=Path("reports/parity.md"), metavar="FILE")
     report.add_argument("--json", type=Path, metavar="FILE", help="the merged findings as JSON")
     report.add_argument("--junit", type=Path, metavar="FILE", help="the merged findings as JUnit XML")
+
+    for name in ELSEWHERE:
+        elsewhere(name).add_parser(commands)
     return main
+
+
+ELSEWHERE = ("claims", "evaluate")  # commands with a file of their own: cli/NAME.py
+
+
+def elsewhere(name: str) -> ModuleType:
+    return importlib.import_module(f"alexnet_parity.cli.{name}")
 
 
 def natural(text: str) -> int:
@@ -97,6 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: with the workers
     try:
         options = parser().parse_args(arguments)
+        if options.command in ELSEWHERE:
+            return int(elsewhere(options.command).run(options))
         command = {"list": show_list, "spec": show_spec, "verify": run_verify, "report": run_report}[options.command]
         return command(options)
     except Usage as error:

@@ -11,9 +11,10 @@ from ..checks import catalogue, departure
 from ..checks.finding import Finding
 from ..checks.verify import Session, Unavailable
 from ..impls import find
+from ..reference import variants
 from ..reports import files, findings_file, junit
 from ..reports.findings_file import BadFile, Findings
-from .main import BAD, GOOD, Usage, named_variant, say
+from .main import BAD, GOOD, Usage, say
 from .progress import Progress
 
 SHOWN = 20  # lines about what follows from a first departure; the rest is in the JSON
@@ -44,9 +45,11 @@ def ask(options: argparse.Namespace) -> Session:
         checks = catalogue.select(options.check)
     except KeyError as error:
         raise Usage(error.args[0]) from None
-    variants = list(dict.fromkeys(options.variant or ["paper"]))
-    for name in variants:
-        named_variant(name)
+    try:
+        meant = [name for pattern in options.variant or ["paper"] for name in variants.matching(pattern)]
+    except KeyError as error:
+        raise Usage(error.args[0]) from None
+    nets = list(dict.fromkeys(meant))
     names = list(dict.fromkeys(options.impl)) or find.runnable()
     if not names:
         raise Usage("no framework is installed here; pip install -e '.[all]', or name an implementation with --impl")
@@ -54,7 +57,7 @@ def ask(options: argparse.Namespace) -> Session:
         targets = [find.find(name) for name in names]
     except find.Unknown as error:
         raise Usage(str(error)) from None
-    return Session(targets, variants, checks, options.seed, options.device, options.timeout)
+    return Session(targets, nets, checks, options.seed, options.device, options.timeout)
 
 
 def report(options: argparse.Namespace) -> int:

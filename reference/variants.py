@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 
 from .cifar_nets import cifar_11pct, cifar_13pct, cifar_18pct, cifar_brukman, cifar_brukman_pylearn2
 from .descendants import caffe, caffenet, cuda_convnet2, one_weird_trick, onnx_zoo
@@ -58,10 +59,27 @@ def names() -> list[str]:
     return [*_FULL, *(f"{name}-thin" for name in _FULL)]
 
 
+def unknown(name: str) -> str:
+    return f"unknown variant {name!r}{nearest(name, names())} Known: {', '.join(_FULL)}; each also as NAME-thin"
+
+
+def matching(pattern: str) -> list[str]:
+    """The variants that a name or a shell-style pattern means; a thin one only where the pattern says so.
+
+    Raises KeyError, with the nearest right name, where it means none.
+    """
+    found = [name for name in names() if fnmatchcase(name, pattern)]
+    if not pattern.endswith("thin"):
+        found = [name for name in found if not name.endswith("-thin")]
+    if not found:
+        raise KeyError(unknown(pattern))
+    return found
+
+
 def variant(name: str) -> Network:
     """The network called `name`; an unknown name raises KeyError and says the nearest right one."""
     if name in _FULL:
         return _FULL[name]()
     if name.endswith("-thin") and name.removesuffix("-thin") in _FULL:
         return thin(_FULL[name.removesuffix("-thin")]())
-    raise KeyError(f"unknown variant {name!r}{nearest(name, names())} Known: {', '.join(names())}")
+    raise KeyError(unknown(name))

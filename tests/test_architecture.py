@@ -10,25 +10,26 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ORDER = ("reference", "impls", "checks", "reports", "cli")
+ORDER = ("reference", "impls", "checks", "evaluate", "reports", "cli")
 FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "onnxruntime", "onnx"}
 
 
-def imports(path: Path) -> set[str]:
+def imports(path: Path, root: Path = ROOT) -> set[str]:
     """Every module that a file imports, wherever in it, relative imports resolved to alexnet_parity.*."""
     found = set()
+    above = ("alexnet_parity", *path.relative_to(root).parent.parts)
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            package = {0: "", 1: f"alexnet_parity.{path.parent.name}.", 2: "alexnet_parity."}[node.level]
+            package = "".join(f"{part}." for part in above[: len(above) + 1 - node.level]) if node.level else ""
             names = [node.module] if node.module else [alias.name for alias in node.names]
             found |= {package + name for name in names}
     return found
 
 
 def files(folder: str) -> list[Path]:
-    return sorted((ROOT / folder).glob("*.py"))
+    return sorted((ROOT / folder).rglob("*.py"))
 
 
 @pytest.mark.parametrize("folder", ORDER)
@@ -43,7 +44,11 @@ def test_the_rule_would_be_seen_broken(tmp_path):
     planted = tmp_path / "reference" / "planted.py"
     planted.parent.mkdir()
     planted.write_text("def late():\n    from ..checks import compare\n")
-    assert imports(planted) == {"alexnet_parity.checks"}
+    assert imports(planted, tmp_path) == {"alexnet_parity.checks"}
+    deeper = tmp_path / "reference" / "deep" / "planted.py"
+    deeper.parent.mkdir()
+    deeper.write_text("from ...cli.main import say\nfrom . import near\n")
+    assert imports(deeper, tmp_path) == {"alexnet_parity.cli.main", "alexnet_parity.reference.deep.near"}
 
 
 @pytest.mark.parametrize("folder", [name for name in ORDER if name != "impls"])
@@ -61,7 +66,7 @@ def modules_after(code: str) -> set[str]:
 
 def test_everything_but_the_implementations_loads_without_a_framework():
     names = [
-        f"alexnet_parity.{f}.{p.stem}"
+        ".".join(("alexnet_parity", *p.relative_to(ROOT).with_suffix("").parts))
         for f in ORDER
         if f != "impls"
         for p in files(f)

@@ -21,8 +21,6 @@ from .findings_file import processor
 
 SCHEMA = "alexnet-parity/claims/1"
 VERDICTS = tuple(verdict.value for verdict in Verdict)
-# How a sentence counts them: "85 hold, 18 are contradicted".
-COUNTED = dict(zip(VERDICTS, ("hold", "are contradicted", "are underspecified", "can't be checked here"), strict=True))
 MEANING = {
     "holds": "arithmetic, code, a log or a run agrees with the paper's wording",
     "contradicted": "it disagrees with the wording",
@@ -138,9 +136,8 @@ def document(trial: Trial, figure: str, folder: Path) -> str:
 
 
 def in_words(trial: Trial) -> str:
-    """ "85 hold, 18 are contradicted, ..."."""
-    counts = [f"{trial.summary[name]} {words}" for name, words in COUNTED.items() if trial.summary[name]]
-    return ", ".join(counts + [f"{trial.summary[ERROR]} in error"] * bool(trial.summary[ERROR]))
+    """ "85 holds, 18 contradicted, ..."."""
+    return ", ".join(f"{trial.summary[name]} {name}" for name in (*VERDICTS, ERROR) if trial.summary[name])
 
 
 def head(trial: Trial) -> str:
@@ -161,7 +158,8 @@ def head(trial: Trial) -> str:
             f"**{len(trial.judged)} checkable claims of the AlexNet paper (2012): {in_words(trial)}.** Each is in our words "
             "and has a check that runs; the verdicts below are what the checks said.",
             f"{code} {ran}",
-            "To see it again: `alexnet-parity claims`; one claim: `alexnet-parity claims --id ID`.",
+            f"To see it again: `alexnet-parity claims{' --original-code DIR' if trial.parsed else ''}`; one claim: "
+            "`alexnet-parity claims --id ID`.",
         ]
     )
 
@@ -245,6 +243,7 @@ def bars(trial: Trial) -> Any:
 
     names = [*VERDICTS, ERROR]
     colours = dict(zip(names, ("#009e73", "#d55e00", "#e69f00", "#bbbbbb", "#b00020"), strict=True))
+    ink = dict.fromkeys(names, "black") | {ERROR: "white"}
     groups = sections(trial)
     figure, axis = plots.plt.subplots(figsize=(11, 0.6 + 0.32 * max(4, len(groups))), layout="constrained")
     for row, judged in enumerate(groups.values()):
@@ -253,14 +252,14 @@ def bars(trial: Trial) -> Any:
         for name in names:
             if count := counts[name]:
                 axis.barh(row, count, left=start, height=0.72, color=colours[name], edgecolor="white", linewidth=0.8)
-                axis.text(start + count / 2, row, str(count), ha="center", va="center", fontsize=9)
+                axis.text(start + count / 2, row, str(count), ha="center", va="center", fontsize=9, color=ink[name])
                 start += count
     shown = [name for name in names if trial.summary[name]]
     for name in shown:
         axis.barh(0, 0, color=colours[name], label=f"{name} ({trial.summary[name]})")
     axis.set_yticks(range(len(groups)), list(groups), fontsize=9)
     axis.set(ylim=(len(groups) - 0.5, -0.5), xlabel="claims")
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(plots.plt.MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axis.legend(ncols=len(shown), fontsize=9, loc="lower center", bbox_to_anchor=(0.45, 1.0), frameon=False)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)

@@ -54,7 +54,8 @@ def link(found: re.Match[str], repository: str, folder: Path) -> str:
         address = found["page"]
         return f"[{escape(address)}]({address if '://' in address else 'https://' + address})"
     if found["repository"]:
-        return f"[{found['repository']}]({tree(found['repository'])})"
+        name, after = found["repository"], TOKEN.match(found.string, found.end() + 1)
+        return name if after and after["file"] else f"[{name}]({tree(name)})"  # the file's link is enough
     if own := project_file(found["file"] or "", folder):
         return own
     if not repository:

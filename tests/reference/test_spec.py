@@ -1,11 +1,27 @@
 """The paper as data: every number here was worked out by hand or stands in the paper."""
 
 import dataclasses
+import math
 
 import pytest
 
 from alexnet_parity.reference import variants
-from alexnet_parity.reference.spec import Conv, Dense, Flatten, Lrn, Network, Pool, Relu
+from alexnet_parity.reference.spec import (
+    Conv,
+    Dense,
+    Flatten,
+    Local,
+    Lrn,
+    Network,
+    Pool,
+    Relu,
+    SpatialLrn,
+    borders,
+)
+
+PAPERS = ["paper", "paper-224", "single-tower"]
+PAPERS += [f"{name}-thin" for name in PAPERS]
+THIN = [name for name in variants.names() if name.endswith("-thin")]
 
 LAYERS = [
     *("conv1", "relu1", "norm1", "pool1"),
@@ -74,7 +90,7 @@ def chain(*layers, shape=(4, 5, 7)) -> Network:
 # What the paper's network is ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", variants.names())
+@pytest.mark.parametrize("name", PAPERS)
 def test_the_layers_come_in_the_order_of_the_paper_in(name):
     assert variants.variant(name).names() == LAYERS
 
@@ -158,29 +174,67 @@ def test_receptive_fields_follow_by_hand_in(name):
 # Thin networks and names --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [n for n in variants.names() if n.endswith("-thin")])
-def test_no_two_axes_are_equal_in(name):
+@pytest.mark.parametrize("name", THIN)
+def test_no_two_axes_of_anything_learned_are_equal_in(name):
+    """A transposed input or weight cannot have the right shape. Where rounding up ends in 3 x 3, values must tell."""
     network = variants.variant(name)
-    shapes = network.shapes()
-    widths = [shapes[layer][0] for layer in PARAMETERS]
+    learned = [layer for layer, count in network.param_counts().items() if count]
+    shapes, inputs = network.shapes(), {layer.name: before for layer, before, _ in network.walk()}
+    widths = [shapes[layer][0] for layer in learned]
     assert len(set(widths)) == len(widths)
     assert len(set(network.input_shape)) == 3
-    assert all(len(set(s)) == len(s) for s in shapes.values())
-    assert len(set(network.param_shapes()["fc7.weight"])) == 2  # a square one would hide a transposition
+    square = {
+        "original-six-conv-thin": ["conv6"],
+        "original-non-overlapping-thin": ["conv2"],
+    }  # 3 x 3; 16 maps, 16 columns
+    assert [layer for layer in learned if len(set(inputs[layer])) < len(inputs[layer])] == square.get(name, [])
+    if "fc7" in learned:
+        assert len(set(network.param_shapes()["fc7.weight"])) == 2  # a square one would hide a transposition
 
 
-@pytest.mark.parametrize("name", [n for n in variants.names() if n.endswith("-thin")])
+@pytest.mark.parametrize("name", [name for name in PAPERS if name.endswith("-thin")])
+def test_no_two_axes_of_any_layer_are_equal_in(name):
+    assert all(len(set(shape)) == len(shape) for shape in variants.variant(name).shapes().values())
+
+
+@pytest.mark.parametrize("name", THIN)
 def test_geometry_is_that_of_the_full_network_in(name):
-    kept = ("kernel", "stride", "padding", "groups", "n", "k", "alpha", "beta", "towers", "ceil", "rate")
     thin, full = variants.variant(name), variants.variant(name.removesuffix("-thin"))
     for one, other in zip(thin.layers, full.layers, strict=True):
-        assert all(getattr(one, field, None) == getattr(other, field, None) for field in kept)
+        assert type(one) is type(other)
+        narrower = ("channels", "units", "init_std", "init_bias_std")  # torchvision's spread follows the fan in
+        fields = [field.name for field in dataclasses.fields(other) if field.name not in narrower]
+        assert all(getattr(one, field) == getattr(other, field) for field in fields)
 
 
-@pytest.mark.parametrize("name", [n for n in variants.names() if n.endswith("-thin")])
-def test_pools_that_round_up_show_in_the_shape_of(name):
+@pytest.mark.parametrize("name", THIN)
+def test_the_first_convolution_leaves_the_rest_that_it_leaves_in_the_full_network_of(name):
+    for one, other in zip(
+        *(rests(variants.variant(n), "conv1") for n in (name, name.removesuffix("-thin"))), strict=True
+    ):
+        assert one == other
+
+
+def rests(network: Network, name: str) -> list[int]:
+    """How many pixels are left over after the windows that fit: rows, columns."""
+    layer, before = next((layer, before) for layer, before, _ in network.walk() if layer.name == name)
+    return [(sum(layer.padding) + size - layer.kernel) % layer.stride for size in before[1:]]
+
+
+@pytest.mark.parametrize("name", THIN)
+def test_windows_cut_in_the_full_network_are_cut_in(name):
+    """On one axis at least: else rounding down where one should round up would only be seen at full size."""
+    thin, full = variants.variant(name), variants.variant(name.removesuffix("-thin"))
+    for layer in full.layers:
+        if isinstance(layer, Conv | Pool) and layer.ceil and any(rests(full, layer.name)):
+            assert any(rests(thin, layer.name)), layer.name
+
+
+@pytest.mark.parametrize("name", THIN)
+def test_the_first_pool_rounded_the_other_way_shows_in_the_shape_of(name):
     network = variants.variant(name)
-    assert network.edit("pool1", ceil=True).shapes()["pool1"] != network.shapes()["pool1"]
+    other = network.edit("pool1", ceil=not network["pool1"].ceil)
+    assert other.shapes()["pool1"] != network.shapes()["pool1"]
 
 
 def test_each_variant_answers_to_its_own_name():
@@ -281,6 +335,12 @@ def test_two_layers_cannot_have_the_same_name():
         (chain(Dense("d", 6)), r"d: found input \(4, 5, 7\), expected a vector; put a Flatten before it"),
         (chain(Flatten("f"), Conv("c", 6, 3)), r"c: found input \(140,\), expected \(channels, height, width\)"),
         (chain(Flatten("f"), Lrn("n")), r"n: found input \(140,\)"),
+        (chain(Flatten("f"), Dense("d", 9, groups=2)), "d: 140 inputs and 9 outputs do not divide into 2 groups"),
+        (chain(Flatten("f"), Dense("d", 9, groups=3)), "d: 140 inputs and 9 outputs do not divide into 3 groups"),
+        (chain(Local("l", 6, 6)), "l: the 6-wide window does not fit into 5; use a larger input"),
+        (chain(Flatten("f"), Local("l", 6, 3)), r"l: found input \(140,\), expected \(channels, height, width\)"),
+        (chain(Flatten("f"), SpatialLrn("n")), r"n: found input \(140,\), expected \(channels, height, width\)"),
+        (chain(Conv("c", 6, 9, padding=(1, 2), ceil=True)), "c: the 9-wide window does not fit into 8"),
     ],
     ids=[
         "a kernel larger than the map",
@@ -291,6 +351,12 @@ def test_two_layers_cannot_have_the_same_name():
         "a dense layer on maps",
         "a convolution on a vector",
         "a normalisation on a vector",
+        "dense groups that do not divide the outputs",
+        "dense groups that do not divide the inputs",
+        "a kernel at each position larger than the map",
+        "a kernel at each position on a vector",
+        "a normalisation within maps on a vector",
+        "a kernel that no rounding up makes fit",
     ],
 )
 def test_no_shape_exists_for(network, message):
@@ -310,3 +376,96 @@ def test_a_3x3_pool_of_stride_2_admits_a_cut_window_only_with_ceil_so_that(size,
 
 def test_a_cut_window_that_would_start_outside_the_map_does_not_count():
     assert Pool("p", 1, 3, ceil=True).output((2, 6, 7)) == (2, 2, 3)  # starts at 0, 3 and, of the columns only, 6
+
+
+# Rounding up, borders, unshared kernels, groups ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("padding", [0, 1, 2])
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+@pytest.mark.parametrize("kernel", [3, 5, 11])
+def test_a_convolution_that_rounds_up_has_the_modules_of_cuda_convnet(kernel, stride, padding):
+    """1 + ceil((2 padding + size - filter) / stride), whatever is under the last window."""
+    layer = Conv("c", 6, kernel, stride, padding=(padding, padding), ceil=True)
+    for size in range(kernel, kernel + 14):
+        modules = 1 + math.ceil((2 * padding + size - kernel) / stride)
+        assert layer.output((2, size, kernel)) == (6, modules, 1 + math.ceil(2 * padding / stride)), size
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "want"),
+    [
+        (Conv("c", 6, 11, stride=4), (3, 227, 231), ((0, 0), (0, 0))),
+        (Conv("c", 6, 11, stride=4), (3, 228, 230), ((0, 0), (0, 0))),
+        (Conv("c", 6, 11, stride=4, padding=(0, 3)), (3, 224, 225), ((0, 3), (0, 2))),
+        (Conv("c", 6, 11, stride=4, ceil=True), (3, 224, 227), ((0, 3), (0, 0))),
+        (Conv("c", 6, 11, stride=4, padding=(2, 2)), (3, 224, 226), ((2, 1), (2, 3 - 4))),
+        (Conv("c", 6, 5, padding=(2, 2)), (3, 9, 7), ((2, 2), (2, 2))),
+        (Pool("p", 3, 2, ceil=True), (3, 24, 31), ((0, 1), (0, 0))),
+        (Pool("p", 3, 2, padding=(0, 1)), (3, 12, 5), ((0, 1), (0, 0))),
+        (Pool("p", 3, 2, True, (1, 0)), (3, 24, 31), ((1, 0), (1, 1))),
+        (Local("l", 6, 3, padding=(1, 1)), (3, 6, 4), ((1, 1), (1, 1))),
+    ],
+    ids=[
+        "none where windows come out even",
+        "none where pixels are left over",
+        "as much padding as windows reach",
+        "what a convolution rounds up",
+        "less at the end than the padding",
+        "both sides",
+        "what a pool rounds up",
+        "no border where no window reaches it",
+        "a border before and a cut window",
+        "a kernel at each position",
+    ],
+)
+def test_the_windows_reach_beyond_the_maps_by(layer, shape, want):
+    want = tuple((before, max(0, after)) for before, after in want)
+    assert borders(layer, shape) == want
+
+
+@pytest.mark.parametrize("padding", [(0, 0), (1, 1), (0, 2), (2, 1)], ids=str)
+@pytest.mark.parametrize("ceil", [False, True], ids=["down", "up"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_with_its_borders_as_pixels_the_same_windows_fit_without_padding_rounding(padding, ceil, stride):
+    layer = Pool("p", 4, stride, ceil=ceil, padding=padding)
+    for size in range(4, 16):
+        shape = (3, size, size + 1)
+        (above, below), (left, right) = borders(layer, shape)
+        enlarged = (3, above + size + below, left + size + 1 + right)
+        assert Pool("p", 4, stride).output(enlarged) == layer.output(shape)
+        assert min(above, below, left, right) >= 0
+
+
+def test_a_kernel_at_each_position_is_learned_for_each():
+    layer = Local("l", 6, 3, stride=2, padding=(1, 1))
+    shapes = layer.param_shapes((4, 5, 8))
+    assert layer.output((4, 5, 8)) == (6, 3, 4)
+    assert shapes == {"l.weight": (6, 3, 4, 4, 3, 3), "l.bias": (6, 3, 4)}
+    network = chain(layer, shape=(4, 5, 8))
+    assert network.param_counts() == {"l": 6 * 3 * 4 * (4 * 9 + 1)}
+    assert network.multiply_adds() == {"l": 6 * 3 * 4 * 4 * 9}
+    assert network.neurons() == 6 * 3 * 4
+
+
+def test_a_grouped_dense_layer_reads_a_part_of_the_inputs():
+    network = chain(Flatten("f"), Dense("d", 9, groups=3), shape=(3, 5, 7))
+    assert network.param_shapes() == {"d.weight": (9, 35), "d.bias": (9,)}
+    assert network.multiply_adds()["d"] == 9 * 35
+    assert network["d"].reduction((105,)) == 35
+
+
+def test_the_fields_of_windows_that_reach_beyond_the_edge_and_of_normalisation_within_maps_by_hand():
+    network = chain(
+        Conv("c", 6, 5, stride=2, padding=(1, 0), ceil=True),  # sees 5 pixels, starts at -1
+        SpatialLrn("n", n=5),  # 2 outputs to each side, 2 pixels apart
+        Pool("p", 3, 2, padding=(1, 0), average=True),  # starts one output, 2 pixels, earlier
+        Local("l", 3, 3, padding=(1, 1)),  # outputs are 4 apart now
+        shape=(4, 21, 23),
+    )
+    assert network.receptive_fields() == {
+        "c": (5, 2, -1),
+        "n": (5 + 2 * 4, 2, -1 - 2 * 2),
+        "p": (13 + 2 * 2, 4, -5 - 2),
+        "l": (17 + 4 * 2, 4, -7 - 4),
+    }

@@ -90,9 +90,9 @@ def run(options: argparse.Namespace) -> int:
             except KeyboardInterrupt:
                 if not options.state:
                     raise
-                return told(f"interrupted; {kept(state, options)}", INTERRUPTED)
+                return told(f"interrupted; {kept(options)}", INTERRUPTED)
             except Failed as error:
-                return told(f"{error}{f'; {kept(state, options)}' if options.state else ''}", BAD)
+                return told(f"{error}{f'; {kept(options)}' if options.state else ''}", BAD)
             found = evaluation.outcome(asked, options.ties, state)
     except Unusable as error:
         raise Usage(str(error)) from None
@@ -104,8 +104,8 @@ def told(message: str, status: int) -> int:
     return status
 
 
-def kept(state: Any, options: argparse.Namespace) -> str:
-    return f"{len(state.places)} of {len(state.plan)} batches are kept in {options.state}: the same command goes on"
+def kept(options: argparse.Namespace) -> str:
+    return f"finished batches are kept in {options.state}: the same command goes on"
 
 
 def request(options: argparse.Namespace) -> Any:

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from .spec import Network
 
+NOTHING = "-"  # what is read where there is nothing to read
 COLUMNS = ("paper", "original", "caffe", "torchvision")
 
 # The network that stands for each column. The paper's is the one at 224, the size that it prints.
@@ -39,7 +40,7 @@ class Stance(StrEnum):
 
     SAME = "same"
     DIFFERS = "differs"
-    OPEN = "open"  # the paper does not say, or the code does not show
+    OPEN = "open"  # the paper does not say, the code does not show, or there is nothing to compare
 
 
 REPOSITORIES = {
@@ -103,7 +104,7 @@ def silent(text: str) -> Cell:
 
 @dataclass(frozen=True)
 class Aspect:
-    """One row. `unconfirmed` names the columns whose cells nobody could look up."""
+    """One row of the table; `computed` where the networks were asked."""
 
     number: int
     name: str
@@ -154,10 +155,11 @@ class Read:
 
     def seen(self, column: str, networks: Mapping[str, Network]) -> Cell:
         text, stated = self.read(networks[column]), self.said.get("paper")
-        if stated is not None:
-            stance = stated.stance if stated.stance is Stance.OPEN else Stance.DIFFERS
+        if text == NOTHING or (stated is not None and stated.stance is Stance.OPEN):
+            stance = Stance.OPEN
         else:
-            stance = Stance.SAME if text == self.read(networks["paper"]) else Stance.DIFFERS
+            expected = stated.text if stated is not None else self.read(networks["paper"])
+            stance = Stance.SAME if text == expected else Stance.DIFFERS
         if self.detail is not None and column != "paper":
             text = "; ".join(part for part in (text, self.detail(networks[column])) if part)
         return Cell(text, stance)

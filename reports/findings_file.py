@@ -85,8 +85,9 @@ def sources() -> str:
     """SHA-256 of the code that decides what is found: runs of different code are not merged."""
     total = hashlib.sha256()
     for package in (reference, impls, checks):
-        for path in sorted(Path(package.__path__[0]).glob("*.py")):
-            total.update(path.name.encode() + path.read_bytes())
+        root = Path(package.__path__[0])
+        for path in sorted(root.rglob("*.py")):
+            total.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     return total.hexdigest()
 
 

@@ -57,7 +57,7 @@ def same_net(facts: Facts) -> Outcome:
     evidence = (
         f"Two revisions of the net with normalisation are public. The later differs in {'; '.join(later) or 'nothing else'} "
         f"as well ({counts}); the earlier in {', '.join(earlier) if earlier else 'the two normalisations only'}, and both "
-        "were trained about three times as long. The paper does not say which it used."
+        "were trained about three times as long. The paper does not say which it used; by the later alone it would be wrong."
     )
     return Outcome(Verdict.CONTRADICTED if later and earlier else Verdict.UNDERSPECIFIED, evidence)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 
@@ -40,10 +40,11 @@ class Runs:
         equal = np.array_equal if exactly else close
         return [who for who, got in self.of(layer).items() if not equal(got, want)]
 
-    def said(self, apart: list[str] | None = None) -> str:
-        """Who ran, for the end of a sentence; then who departs and who failed."""
-        parts = [listed(list(self.outputs))]
-        parts += [f"{listed(apart)} did not"] if apart else []
+    def said(self, apart: Collection[str] = ()) -> str:
+        """For the end of a sentence: who agrees, who does not, who could not run it."""
+        agree = [who for who in self.outputs if who not in apart]
+        parts = [f"{listed(agree)} agree{'s' * (len(agree) == 1)}"] if agree else []
+        parts += [f"{listed(list(apart))} do{'es' * (len(apart) == 1)} not"] if apart else []
         parts += [f"{who} could not run it ({why})" for who, why in self.failed.items()]
         return "; ".join(parts)
 

@@ -56,7 +56,7 @@ def layer_3(facts: Facts) -> Outcome:
     network = frameworks.chain((4, 5, 7), small)
     weights = integers(network)
     x = draws.integers(0, "claims/layer3", (1, 4, 5, 7), INTEGERS)
-    without = x * np.float32([1, 1, 0, 0])[:, None, None]  # the second tower silent
+    without = x * np.array([1, 1, 0, 0], np.float32)[:, None, None]  # the second tower silent
     runs = frameworks.run(facts, network, np.concatenate([x, without]), weights)
     reads = {who: (y[0] != y[1]).any(axis=(1, 2)) for who, y in runs.of("conv3").items()}
     deaf = [who for who, maps in reads.items() if not maps.all()]
@@ -74,23 +74,25 @@ def layer_3(facts: Facts) -> Outcome:
 def layers_2_4_5(facts: Facts) -> Outcome:
     names = ["conv2", "conv4", "conv5"]
     crossed = [name for name in names if name in crossing(facts.original.net("145"))]
-    apart: list[str] = []
+    apart: dict[str, list[str]] = {}
     for name in names:
         layer = facts.paper[name]
         assert isinstance(layer, Conv)
-        whole, halves, said = towers_alone(facts, dataclasses.replace(layer, channels=6))
-        apart += [f"{who} in {name}" for who in whole if not np.array_equal(whole[who], halves[who])]
+        runs, whole, halves = towers_alone(facts, dataclasses.replace(layer, channels=6))
+        for who in whole:
+            if not np.array_equal(whole[who], halves[who]):
+                apart.setdefault(who, []).append(name)
+    where = f" in {', '.join(sorted(set().union(*apart.values())))}" if apart else ""
     evidence = (
         f"In the authors' configuration {', '.join(crossed) if crossed else 'none of ' + ', '.join(names)} reads the other "
-        f"GPU. Each in small, on integers: one grouped convolution gives "
-        f"{'other numbers than' if apart else 'bit for bit what'} two separate towers{' do' if apart else ' give'}: {said}"
-        + (f"; not {frameworks.listed(apart)}." if apart else ".")
+        "GPU. Each in small, on integers: one grouped convolution gives bit for bit what two separate towers give: "
+        f"{runs.said(apart)}{where}."
     )
     return holds_if(not crossed and not apart, evidence)
 
 
-def towers_alone(facts: Facts, layer: Conv) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], str]:
-    """A convolution as specified, and as two that see half of the maps each: outputs by who ran, and who ran."""
+def towers_alone(facts: Facts, layer: Conv) -> tuple[frameworks.Runs, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """A convolution run as specified, its outputs by who ran it, and those of two that see half of the maps each."""
     network = frameworks.chain((8, 6, 7), layer)
     params = integers(network)
     x = draws.integers(0, f"claims/{layer.name}", (1, 8, 6, 7), INTEGERS)
@@ -102,7 +104,7 @@ def towers_alone(facts: Facts, layer: Conv) -> tuple[dict[str, np.ndarray], dict
         mine[f"{layer.name}.weight"] = mine[f"{layer.name}.weight"][:, :4]  # all that a kernel of its own tower has
         parts.append(frameworks.run(facts, frameworks.chain((4, 6, 7), tower), np.split(x, 2, axis=1)[half], mine))
     whole, *halves = frameworks.shared(runs.of(layer.name), *(part.of(layer.name) for part in parts))
-    return whole, {who: np.concatenate([half[who] for half in halves], axis=1) for who in whole}, runs.said()
+    return runs, whole, {who: np.concatenate([half[who] for half in halves], axis=1) for who in whole}
 
 
 def integers(network: Network) -> dict[str, np.ndarray]:

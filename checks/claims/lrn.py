@@ -57,11 +57,11 @@ def formula(facts: Facts) -> Outcome:
     apart = runs.apart("norm1", printed)
     same = np.isclose(theirs, layer.alpha, rtol=1e-9)
     evidence = (
-        f"The printed formula, written out by hand, is what {runs.said(apart)} gave. The authors' code divides alpha by the "
+        f"With the printed formula, written out by hand, {runs.said(apart)}. The authors' code divides alpha by the "
         f"size of the window first, so that it multiplies the sum by {theirs:.0e}, not {layer.alpha:.0e}: at activations "
         f"of {SCALE:.0f} outputs move by {100 * frameworks.moved(printed, coded):.0f}%."
         if not same
-        else f"The printed formula is what {runs.said(apart)} gave, and alpha is {theirs:.0e} in the authors' code too."
+        else f"With the printed formula {runs.said(apart)}, and alpha is {theirs:.0e} in the authors' code too."
     )
     return holds_if(same and not apart, evidence)
 
@@ -153,7 +153,7 @@ def brightness(facts: Facts) -> Outcome:
     apart = runs.apart("norm1", plain)
     kinds = sorted({x.type for x in facts.original.net("145").layers if x.type.endswith("norm")})
     evidence = (
-        f"The formula without means is what {runs.said(apart)} gave; subtracting the window's mean would move outputs by "
+        f"With the formula without means {runs.said(apart)}. Subtracting the window's mean would move outputs by "
         f"{100 * frameworks.moved(plain, centred):.0f}%. The authors' net has layers of type {' and '.join(kinds)}, "
         f"{'one of them' if 'cnorm' in kinds else 'none'} the contrast normalisation cnorm."
     )

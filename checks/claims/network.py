@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from . import architecture, cifar_norm, figure_2, gpu, logged, lrn, pool, relu
+from . import architecture, cifar_norm, figure_2, gpu, logged, lrn, pool, positions, relu
 from .verdict import Facts, Outcome, decides, holds_if
 
-__all__ = ["architecture", "cifar_norm", "figure_2", "gpu", "lrn", "pool", "relu"]
+__all__ = ["architecture", "cifar_norm", "figure_2", "gpu", "lrn", "pool", "positions", "relu"]
 
 
 @decides("arch-order-of-importance")

@@ -83,7 +83,7 @@ LAYERS = (
         "3.5",
         "A ReLU is applied to the output of every convolutional and dense layer.",
         (L, X),
-        f"{NET}:9-63,192-236,294-299; Section 3.5, run by checks/claims/architecture.py",
+        f"{NET}:9-63,192-236,294-299; Section 3.5, run by checks/claims/positions.py",
     ),
     Claim(
         "arch-objective",

@@ -144,9 +144,9 @@ class OriginalCode:
 
 def known(things: dict[str, Any], name: str, what: str) -> Any:
     if name not in things:
-        raise KeyError(
-            f"no {what} {name!r} of the original code{nearest(name, list(things))} Known: {', '.join(things)}"
-        )
+        end = nearest(name, list(things))
+        others = "" if "?" in end and len(things) > 20 else f" Known: {', '.join(things)}"
+        raise KeyError(f"no {what} {name!r} of the original code{end}{others}")
     return things[name]
 
 

@@ -373,7 +373,7 @@ def test_dasks_workers_import_no_implementation_and_its_processes_end(setting):
 
 def test_what_goes_wrong_on_a_dask_worker_is_one_line(setting):
     pytest.importorskip("distributed")
-    with pytest.raises(Failed, match="one.py: its process exited with status 3"):
+    with pytest.raises(Failed, match=r"one.py: its process exited with status 3"):
         setting.ask(setting.implementation("one", "os._exit(3)"), engine=cluster(1))
 
 

@@ -7,6 +7,7 @@ import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -158,7 +159,7 @@ def open_safetensors(path: Path) -> Iterator[dict[str, Entry]]:
             for name in file.keys():  # noqa: SIM118 - not a mapping
                 part = file.get_slice(name)
                 kind = SAFE_TYPES.get(part.get_dtype(), part.get_dtype())
-                entries[name] = Entry(tuple(part.get_shape()), kind, lambda name=name: file.get_tensor(name))  # type: ignore[misc]
+                entries[name] = Entry(tuple(part.get_shape()), kind, partial(file.get_tensor, name))
             yield entries
     except SafetensorError as error:
         raise Unusable(f"{path}: no whole .safetensors file ({reason(error)}); is it cut short?") from None

@@ -97,6 +97,7 @@ def as_dict(judged: Judged) -> dict[str, Any]:
         "evidence": judged.evidence,
         "source": claim.source,
         "needs": claim.needs,
+        "reread": claim.reread,
         "check": judged.check,
     }
 
@@ -127,6 +128,7 @@ def document(trial: Trial, figure: str, folder: Path) -> str:
         f"![Claims by section and verdict: {in_words(trial)}]({figure})",
         errors(trial),
         contradicted(trial),
+        reread(trial),
         "## How to read it",
         legend(),
         *(section(title, claims, trial, folder) for title, claims in sections(trial).items()),
@@ -186,6 +188,15 @@ def contradicted(trial: Trial) -> str:
         for one in found
     ]
     return "\n".join(["## Contradicted: what the paper says, and what is so", "", *rows])
+
+
+def reread(trial: Trial) -> str:
+    """Verdicts that we had otherwise before the checks were written."""
+    found = [one for one in trial.judged if one.claim.reread]
+    if not found:
+        return ""
+    rows = [f"- [{one.claim.id}](#{one.claim.id}): now {one.verdict}. At first: {escape(one.claim.reread)}." for one in found]
+    return "\n".join(["## Verdicts that changed when we checked them", "", *rows])
 
 
 def legend() -> str:

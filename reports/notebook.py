@@ -53,7 +53,6 @@ def executed(path: Path) -> Any:
     return cleaned(notebook)
 
 
-# The user's Jupyter stays out of it. TensorFlow's start-up messages carry times and paths.
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "JUPYTER_PLATFORM_DIRS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 
 
@@ -99,7 +98,7 @@ def run(notebook: Any, folder: Path) -> None:
     stderr = folder / "stderr"  # start-up messages of libraries go past Python
     try:
         with open(stderr, "wb") as stream:
-            client.execute(stderr=stream)
+            client.execute(stderr=stream, cleanup_kc=True)
     except (CellControlSignal, CellTimeoutError) as error:
         raise Failed(ESCAPES.sub("", str(error)).strip()) from None
     except (DeadKernelError, RuntimeError) as error:
@@ -130,8 +129,21 @@ def cleaned(notebook: Any) -> Any:
         tags = cell.metadata.get("tags")
         cell.metadata = {"tags": tags} if tags else {}
         if cell.cell_type == "code":
-            cell.outputs = merged(cell.outputs)
+            cell.outputs = merged([output for output in cell.outputs if not chatter(output, cell.id)])
     return notebook
+
+
+# TensorFlow's start-up messages: they carry times and process ids, and no setting silences all of them.
+START_UP = re.compile(r"WARNING: All log messages before absl::InitializeLog|[IWE]\d{4} \d\d:\d\d:|[IWE]0000 ")
+
+
+def chatter(output: Any, cell: str) -> bool:
+    """Is it a library's start-up messages? Anything else on standard error raises Failed: a warning is to be dealt with."""
+    if output.output_type != "stream" or output.name != "stderr":
+        return False
+    if wrong := [line for line in output.text.splitlines() if line and not START_UP.match(line)]:
+        raise Failed(f"cell {cell} wrote to standard error: {wrong[0]}")
+    return True
 
 
 def merged(outputs: list[Any]) -> list[Any]:

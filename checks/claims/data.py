@@ -84,7 +84,7 @@ def splits(facts: Facts) -> Outcome:
             for images, logs in found.items()
         )
         + f"; the {files} batch files of the 2010 test set hold up to {files * per_file:,}. "
-        "(The test set of 2012 was smaller: 98 files.)"
+        f"(The test set of 2012 was smaller: {facts.original.fact('test-batches-2012')} files.)"
     )
     logs_agree = all(whole[images] == len(logs) > 0 for images, logs in found.items())
     return holds_if(

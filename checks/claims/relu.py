@@ -19,7 +19,7 @@ def definition(facts: Facts) -> Outcome:
     apart = runs.apart("relu", want, exactly=True)
     evidence = (
         f"{x.size} numbers from {x.min():.0e} to {x.max():.0e}, both zeros among them, come out as max(0, x): "
-        f"{runs.said(apart)}. At 0 the authors take a gradient of 0."
+        f"{runs.said(apart)}. At 0 the authors take a gradient of {facts.original.fact('relu-gradient-at-zero')}."
     )
     return holds_if(not apart, evidence)
 

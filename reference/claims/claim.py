@@ -22,7 +22,8 @@ class How(Enum):
 class Claim:
     """`section` is the paper's ("Abstract", "3.3", "Table 2"); `source` is where the evidence lies: repository, file, line.
 
-    `needs` says what it would take, for a claim that can't be checked here.
+    `needs` says what it would take, for a claim that can't be checked here. `reread`: what we took the verdict for at first,
+    and what changed it.
     """
 
     id: str
@@ -31,3 +32,4 @@ class Claim:
     how: tuple[How, ...]
     source: str
     needs: str = ""
+    reread: str = ""

@@ -1,5 +1,6 @@
 """Seeded weights and inputs: the same bits for ever, and able to show what each of them is made to show."""
 
+import dataclasses
 import itertools
 from functools import cache
 from statistics import NormalDist
@@ -9,12 +10,28 @@ import pytest
 
 from alexnet_parity.checks.truth import Truth
 from alexnet_parity.reference import draws, oracle, photograph, stimuli, variants
-from alexnet_parity.reference.spec import AFFINE
+from alexnet_parity.reference.spec import AFFINE, Local, Lrn, Pool, Relu, SpatialLrn
 
 THIN = [name for name in variants.names() if name.endswith("-thin")]
 UNEVEN = variants.variant("paper-224-thin")  # has every stimulus there is
 EVERY = stimuli.names(UNEVEN)
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
+
+
+PAPERS = ["paper-thin", "paper-224-thin", "single-tower-thin"]
+
+
+def learned(variant: str) -> list[str]:
+    """The layers of a variant that have weights."""
+    return [layer.name for layer in variants.variant(variant).layers if isinstance(layer, AFFINE)]
+
+
+def of_kind(variant: str, *kinds: type) -> list[str]:
+    return [layer.name for layer in variants.variant(variant).layers if isinstance(layer, kinds)]
+
+
+EACH = [(name, layer) for name in THIN for layer in learned(name)]
+EACH_AND_PAPER = EACH + [("paper", layer) for layer in LAYERS]
 
 
 @cache
@@ -183,27 +200,97 @@ def test_integers_are_the_choices_each_about_as_often_for(choices):
 # Weights ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("name", ["paper", "paper-thin", "single-tower-thin"])
+SHARED = [(name, layer) for name in ("paper", "paper-thin", "single-tower-thin") for layer in LAYERS]
+SHARED += [("original-no-communication-thin", layer) for layer in LAYERS] + [("original-six-conv-thin", "conv6")]
+
+
+@pytest.mark.parametrize(("name", "layer"), SHARED)
 def test_ternary_weights_use_24_taps_per_filter_and_every_tap_of_a_group_in(name, layer):
     network = variants.variant(name)
     weight = stimuli.ternary(network.only(layer), seed=0)[f"{layer}.weight"]
-    assert set(np.unique(weight)) == {-1, 0, 1}
+    assert {-1, 1} <= set(np.unique(weight)) <= {-1, 0, 1}
     for used in per_group(network, layer, weight):
         assert set(used.sum(axis=1)) == {min(24, used.shape[1])}
         assert used.any(axis=0).all()
 
 
 def test_ternary_weights_use_all_inputs_where_there_are_fewer_than_24():
-    weight = stimuli.deal(1, "few", (5, 2, 3, 3), groups=1, taps=24, signs=np.array([-1, 1]))
+    weight = stimuli.deal(1, "few", (5, 2, 3, 3), inputs=18, groups=1, taps=24, signs=np.array([-1, 1]))
     assert (weight != 0).all()
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("name", THIN)
+UNSHARED = [(name, layer) for name in ("cifar-13pct-thin", "cifar-11pct-thin") for layer in ("local3", "local4")]
+
+
+@pytest.mark.parametrize(("name", "layer"), [*UNSHARED, ("cifar-11pct", "local3")])
+def test_unshared_kernels_use_24_taps_each_every_tap_somewhere_and_differ_from_place_to_place_in(name, layer):
+    network = variants.variant(name)
+    weight = stimuli.ternary(network.only(layer), seed=0)[f"{layer}.weight"]  # (O, H', W', I, K, K)
+    used = weight.reshape(*weight.shape[:3], -1) != 0  # (O, H', W', taps)
+    assert isinstance(network[layer], Local)
+    assert (used.sum(axis=3) == 24).all()
+    assert used.any(axis=(0, 1, 2)).all()
+    for one, other in ((weight[:, 1:], weight[:, :-1]), (weight[:, :, 1:], weight[:, :, :-1])):
+        assert (one != other).any(axis=(-3, -2, -1)).all()  # no kernel is that of the next row or column
+    assert (weight != weight[..., ::-1, ::-1]).any(axis=(-3, -2, -1)).all()
+    assert (weight != weight.swapaxes(-2, -1)).any(axis=(-3, -2, -1)).all()
+
+
+@pytest.mark.parametrize(
+    ("network", "want"),
+    [
+        ("cifar-18pct", {"conv1": 1, "conv2": 36, "conv3": 36, "fc10": 1}),
+        ("cifar-13pct", {"conv1": 1, "conv2": 1, "local3": 1, "local4": 1, "fc10": 1}),
+        ("paper-thin", dict.fromkeys(LAYERS, 1)),
+    ],
+    ids=["9, 6 and 4 pixels of a mean", "no mean: unshared kernels", "no mean: the paper"],
+)
+def test_weights_before_a_mean_are_multiples_of_all_the_numbers_of_pixels(network, want):
+    assert stimuli.units(variants.variant(network)) == want
+
+
+def test_the_units_are_the_least_that_do():
+    """Windows of 3 x 3 in 27 columns are never cut: 9 and 6 pixels only."""
+    counts = {
+        len(c): c for c in (np.unique(oracle.window_counts((1, 5, h, w), MEAN)) for h, w in ((9, 9), (10, 9), (8, 8)))
+    }
+    assert {number: list(c) for number, c in counts.items()} == {1: [9], 2: [6, 9], 3: [4, 6, 9]}
+    network = variants.variant("cifar-18pct")
+    for size, unit in ((27, 9), (32, 36)):
+        changed = stimuli.units(dataclasses.replace(network.swap("pool1"), input_shape=(3, size, size)))
+        assert changed["conv2"] == unit
+
+
+MEAN = Pool("m", 3, 2, ceil=True, average=True)
+
+
+@pytest.mark.parametrize("name", ["cifar-18pct-thin", "cifar-18pct"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_exact_stimulus_is_exact_through_means_in(name, seed):
+    t = truth(name, "exact", seed)
+    assert t.exact_layers >= set(t.network.names()[:-1])
+    for pool in ("pool2", "pool3"):
+        layer, x = t.network[pool], t.input_of(pool)
+        sums = oracle.pool(abs(x), layer) * oracle.window_counts(x.shape, layer)
+        assert sums.max() < 2**24  # measured 2^22.4 in pool3 of the full network
+        np.testing.assert_array_equal(t.single[pool], t.trace[pool])
+        assert len(np.unique(t.trace[pool])) > 20  # means of something
+
+
+def test_weights_without_units_would_not_be_exact_through_means():
+    s = stimuli.stimulus(variants.variant("cifar-18pct-thin"), "exact", 0)
+    plain = {name: values / (18 if name.startswith(("conv2", "conv3")) else 1) for name, values in s.params.items()}
+    t = Truth(dataclasses.replace(s, params=plain))
+    assert "relu2" in t.exact_layers
+    assert "pool2" not in t.exact_layers
+
+
+@pytest.mark.parametrize(("name", "layer"), EACH)
 def test_one_tap_weights_have_one_tap_per_filter_and_are_negative_only_in_conv1_of(name, layer):
+    alone = variants.variant(name).only(layer)
     weight = stimuli.one_tap(variants.variant(name), seed=0)[f"{layer}.weight"]
-    assert set((weight != 0).reshape(len(weight), -1).sum(axis=1)) == {1}
+    taps = alone[layer].reduction(alone.input_shape)
+    assert set((weight != 0).reshape(-1, taps).sum(axis=1)) == {1}
     assert set(np.unique(weight)) == ({-1, 0, 1} if layer == "conv1" else {0, 1})
 
 
@@ -223,22 +310,35 @@ def test_the_papers_initialisation_is_that_of_section_5_in(layer):
     assert abs(weight.mean()) < 4 * 0.01 / np.sqrt(weight.size)
 
 
+@pytest.mark.parametrize("layer", LAYERS)
+def test_biases_spread_where_the_variant_says_so_in(layer):
+    network = variants.variant("one-weird-trick-thin").only(layer)
+    params, spec = stimuli.paper_init(network, seed=0), network[layer]
+    bias, weight = params[f"{layer}.bias"].astype(np.float64), params[f"{layer}.weight"].astype(np.float64)
+    assert 0 < spec.init_bias_std == spec.init_std
+    assert abs(bias.std() / spec.init_bias_std - 1) < 4 / np.sqrt(2 * bias.size)
+    assert abs(weight.std() / spec.init_std - 1) < 1e-4 + 4 / np.sqrt(2 * weight.size)
+
+
+def test_biases_begin_at_minus_7_in_the_last_layer_of_cuda_convnet2():
+    params = stimuli.paper_init(variants.variant("cuda-convnet2-1gpu-thin"), seed=0)
+    assert (params["fc8.bias"] == -7).all()
+
+
 # What the stimuli show ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", [*THIN, "paper"])
-def test_every_sum_of_the_exact_stimulus_is_exact_down_to_fc8_in(name):
+def test_every_sum_of_the_exact_stimulus_is_exact_down_to_the_softmax_in(name):
     t = truth(name, "exact")
-    down_to_fc8 = t.network.names()[: t.network.names().index("fc8") + 1]
-    assert t.exact_layers >= set(down_to_fc8)
+    assert t.exact_layers >= set(t.network.names()[:-1])
     assert max(t.magnitudes.values()) < 2**21  # measured 2^20.75 in `paper`; exact up to 2^24
 
 
-@pytest.mark.parametrize("name", THIN)
-def test_the_normalisation_of_the_exact_stimulus_is_the_identity_in(name):
-    trace = truth(name, "exact").trace
-    for number in (1, 2):
-        np.testing.assert_array_equal(trace[f"norm{number}"], trace[f"relu{number}"])
+@pytest.mark.parametrize(("name", "norm"), [(name, norm) for name in THIN for norm in of_kind(name, Lrn, SpatialLrn)])
+def test_the_normalisation_of_the_exact_stimulus_is_the_identity_in(name, norm):
+    t = truth(name, "exact")
+    np.testing.assert_array_equal(t.trace[norm], t.input_of(norm))
 
 
 @pytest.mark.parametrize("layer", [f"relu{i}" for i in range(1, 8)])
@@ -246,8 +346,7 @@ def test_a_third_or_more_of_the_exact_activations_of_the_paper_are_alive_after(l
     assert 0.35 < (truth("paper", "exact").trace[layer] > 0).mean() < 0.65
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("name", [*THIN, "paper"])
+@pytest.mark.parametrize(("name", "layer"), EACH_AND_PAPER)
 def test_the_dense_stimulus_is_exact_and_has_no_zero_in(name, layer):
     s = stimuli.stimulus(variants.variant(name), f"dense.{layer}", seed=0)
     assert s.x.all()
@@ -255,10 +354,11 @@ def test_the_dense_stimulus_is_exact_and_has_no_zero_in(name, layer):
     assert Truth(s).exact(layer)
 
 
-@pytest.mark.parametrize("layer", ["relu1", "relu2"])
-@pytest.mark.parametrize("name", [*THIN, "paper"])
-def test_large_activations_reach_the_normalisation_in(name, layer):
-    assert np.sqrt(np.square(truth(name, "large").trace[layer]).mean()) >= 30
+@pytest.mark.parametrize(
+    ("name", "norm"), [(name, norm) for name in [*THIN, "paper"] for norm in of_kind(name, Lrn, SpatialLrn)]
+)
+def test_large_activations_reach_the_normalisation_in(name, norm):
+    assert np.sqrt(np.square(truth(name, "large").input_of(norm)).mean()) >= 30
 
 
 @pytest.mark.parametrize("name", [*THIN, "paper"])
@@ -274,7 +374,7 @@ def test_one_tap_makes_every_affine_layer_round_only_once_in(name):
 @pytest.mark.parametrize("name", [*THIN, "paper"])
 def test_one_tap_activations_live_on_in(name):
     trace = truth(name, "one-tap").trace
-    assert all((trace[f"relu{i}"] > 0).mean() > 0.35 for i in range(1, 8))
+    assert all((trace[relu] > 0).mean() > 0.35 for relu in of_kind(name, Relu))
 
 
 # Photograph ---------------------------------------------------------------------------------------------------------
@@ -311,7 +411,8 @@ def test_an_unknown_stimulus_is_refused_with_the_nearest_name():
 @pytest.mark.parametrize("name", variants.names())
 def test_stimuli_about_padding_exist_only_where_it_is_uneven_so_in(name):
     about_padding = {"impulse", "enlarged-exact", "enlarged-photograph"} & set(stimuli.names(variants.variant(name)))
-    assert len(about_padding) == (3 if "224" in name else 0)
+    rounds_up = name.startswith(("paper-224", "original", "cuda-convnet2"))
+    assert len(about_padding) == (3 if rounds_up else 0)
 
 
 @pytest.mark.parametrize("name", ["impulse", "enlarged-exact"])
@@ -321,10 +422,10 @@ def test_the_paper_at_227_refuses(name):
 
 
 @pytest.mark.parametrize("name", ["exact", "photograph"])
-@pytest.mark.parametrize("variant", ["paper-224-thin", "paper-224"])
+@pytest.mark.parametrize("variant", ["paper-224-thin", "paper-224", "original-2012-thin", "cuda-convnet2-1gpu-thin"])
 def test_the_zeros_may_be_padding_or_pixels_in(variant, name):
     padded, enlarged = truth(variant, name), truth(variant, f"enlarged-{name}")
-    assert enlarged.network["conv1"].padding == (0, 0)
+    assert (enlarged.network["conv1"].padding, enlarged.network["conv1"].ceil) == ((0, 0), False)
     assert enlarged.x.shape[2:] == tuple(size + 3 for size in padded.x.shape[2:])
     assert not enlarged.x[..., -3:, :].any()
     assert not enlarged.x[..., -3:].any()

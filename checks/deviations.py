@@ -125,7 +125,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation("dropout before fc6 and fc7", "torchvision", dropout_first, (28,), at="fc6"),
     Deviation("ReLU on fc8", "the paper's wording", relu_on_logits, (27,), at="fc8"),
     Deviation(
-        "original code, LRN of layer 1 and 2", "first three together", first_layer_of_2012, (11, 15, 17), combined=True
+        "original code, LRN of layer 1 and 2", "its three together", first_layer_of_2012, (11, 15, 17), combined=True
     ),
     Deviation("original code, whole", "layers-145", whole("original-2012"), (9, 11, 15, 17, 18, 19, 24), combined=True),
     Deviation("Caffe, whole", "bvlc_alexnet", whole("caffe"), (2, 9, 14, 15, 19), combined=True),

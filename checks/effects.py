@@ -128,9 +128,11 @@ class Whole:
 
     @cached_property
     def biases(self) -> dict[str, Array]:
-        """N(0, 1) for each affine layer, shaped to be added to its outputs."""
+        """N(0, 1) for each affine layer, shaped to be added to its outputs; float64."""
         return {
-            layer.name: draws.normal(self.seed, f"effects/{layer.name}/bias", (shape[0], *[1] * (len(shape) - 1)), 1.0)
+            layer.name: draws.normal(
+                self.seed, f"effects/{layer.name}/bias", (shape[0], *[1] * (len(shape) - 1)), 1.0
+            ).astype(np.float64)
             for layer, _, shape in self.base.walk()
             if isinstance(layer, AFFINE)
         }
@@ -158,14 +160,15 @@ class Whole:
     def effects(self, scale: float, deviations: Sequence[Deviation] = DEVIATIONS) -> Iterator[Effect]:
         """Each deviation at one scale. Raises ValueError for one that is not comparable."""
         run = Run(self, scale)
-        networks = [deviation.edit(self.base) for deviation in deviations]
+        networks = [self.base, *(deviation.edit(self.base) for deviation in deviations)]
         maps = [run.maps(network) for network in networks]
-        for deviation, outputs, moved in zip(deviations, maps, run.logits(networks, maps), strict=True):
+        given, *logits = run.logits(networks, maps)  # in one batch: what is equal has equal bits
+        for deviation, outputs, moved in zip(deviations, maps[1:], logits, strict=True):
             if deviation.drawn:
                 local = at_layer(deviation, scale, self.seed)
             else:
                 local = share(outputs[deviation.at], run.given[deviation.at])
-            yield Effect(deviation.name, scale, local, share(moved, run.given_logits))
+            yield Effect(deviation.name, scale, local, share(moved, given))
 
 
 class Run:
@@ -183,7 +186,6 @@ class Run:
             if isinstance(layer, AFFINE):
                 self.factors[layer.name] = scale / float(oracle.apply(layer, whole.weights, x).std())
             x = self.given[layer.name] = self.apply(layer, whole.weights, x)
-        self.given_logits = x
 
     def seen(self, network: Network) -> Array:
         """The part of the image that a network takes: (1, 3, H, W)."""

@@ -38,10 +38,11 @@ def of_oracle(seed: int) -> Iterator[Finding]:
     yield from filled(dropout_conventions(seed), "dropout-training", ORACLE, seed, Arithmetic.REAL.value)
 
 
-def of_implementation(module: Any, name: str, seed: int) -> Iterator[Finding]:
-    """Every pair on one implementation (anything with `build`), in this process."""
+def of_implementation(module: Any, name: str, seed: int, flags: dict[str, str] | None = None) -> Iterator[Finding]:
+    """Every pair on one implementation (anything with `build`), in this process; what it says of itself goes to `flags`."""
+    run = runs_on(module, name, {} if flags is None else flags)
     for pair in pairs(seed):
-        yield from filled(judge(pair, runs_on(module, name)), pair.name, name, seed, pair.arithmetic.value)
+        yield from filled(judge(pair, run), pair.name, name, seed, pair.arithmetic.value)
 
 
 def filled(found: Iterator[Finding], name: str, impl: str, seed: int, arithmetic: str) -> Iterator[Finding]:
@@ -59,12 +60,13 @@ def oracle_runs(stimulus: Stimulus) -> Array:
     return Truth(stimulus).trace[stimulus.network.layers[-1].name].astype(np.float32)
 
 
-def runs_on(module: Any, name: str) -> Run:
+def runs_on(module: Any, name: str, flags: dict[str, str]) -> Run:
     """The last layer's output by an implementation; raises NotRun where there is none."""
 
     def run(stimulus: Stimulus) -> Array:
         feed = Feed(stimulus.network.name, stimulus.name, read_back=False)
         recording = record(module, stimulus, feed, name)
+        flags.update(recording.flags)
         last = stimulus.network.layers[-1].name
         if last in recording.run():
             return recording.run()[last]
@@ -142,29 +144,20 @@ def together(pair: Pair, one: Array, other: Array) -> Finding:
     expected = f"{int(pair.apart.sum())} of {pair.apart.size} places differ"
     if problem := compare.unlike(other, one.shape):
         return Finding(Status.FAIL, layer, expected, f"the other side has {problem}")
-    differs = places(different(pair, one, other), pair.apart.ndim)
+    differs = places_apart(pair, one, other)
     wrong = int((differs != pair.apart).sum())
     got = f"{int(differs.sum())} do" + (f", {wrong} of them or of the others wrongly" if wrong else ", those expected")
     status = Status.FAIL if wrong else Status.PASS
     return Finding(status, layer, expected, got, numbers={"places_apart": float(differs.sum())})
 
 
-def different(pair: Pair, one: Array, other: Array) -> Array:
-    """Which numbers differ: in their bits, or after LRN by more than both may be off."""
+def places_apart(pair: Pair, one: Array, other: Array) -> Array:
+    """Where the sides differ: (H, W) or (C,), as `pair.apart` counts. After LRN: by more than both may be off."""
     if pair.arithmetic is not Arithmetic.LRN:
-        return compare.ulps(one, other) > 0
+        return np.any(compare.ulps(one, other) > 0, axis=(0, 1))
     allowed = tolerance(pair.one[0]) + tolerance(pair.other[0])
-    return np.array(
-        [
-            not compare.within(a[None], b[None].astype(np.float64), t[None]).ok
-            for a, b, t in zip(one.ravel(), other.ravel(), allowed.ravel(), strict=True)
-        ]
-    ).reshape(one.shape)
-
-
-def places(differs: Array, axes: int) -> Array:
-    """Whether anything differs at each position (H, W), or in each map (C,)."""
-    return differs.any(axis=(0, 1) if axes == 2 else (0, 2, 3))
+    maps = zip(*(np.moveaxis(values, 1, 0) for values in (one, other.astype(np.float64), allowed)), strict=True)
+    return np.array([not compare.within(*values).ok for values in maps])
 
 
 # Dropout in training ------------------------------------------------------------------------------------------------

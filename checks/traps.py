@@ -99,7 +99,7 @@ def without_bias(_: Site, weight: Array, bias: Array) -> Weights | None:
 
 
 def towers_swapped(site: Site, weight: Array, bias: Array) -> Weights | None:
-    assert isinstance(site.layer, Conv)
+    assert isinstance(site.layer, Conv | Dense)
     return (np.roll(weight, len(weight) // 2, axis=0), bias) if site.layer.groups == 2 else None
 
 
@@ -177,12 +177,18 @@ TRAPS: tuple[Trap, ...] = (
     Trap("pool-2x2", "the pooling windows are 2 x 2", (Pool,), field("kernel", 2)),
     Trap("pool-floor", "the pooling rounds its output size down", (Pool,), field("ceil", False)),
     Trap("pool-padding-missing", "the pooling has no padding", (Pool,), field("padding", (0, 0))),
+    Trap(
+        "pool-padding-left",
+        "the pooling's padding lies at the left and top, not at the right and bottom",
+        (Pool,),
+        field("padding", lambda p: p.padding[::-1]),
+    ),
     Trap("pool-average", "the mean is taken, not the maximum", (Pool,), field("average", True)),
     Trap("pool-max", "the maximum is taken, not the mean", (Pool,), field("average", False)),
     # Grouping
     Trap("kernels-shared", "one kernel is shared by all positions", (Local,), weights=kernels(shared)),
     Trap("groups-ignored", "every filter reads both towers", (Conv, Dense), field("groups", 1), reading_both_towers),
-    Trap("towers-swapped", "each tower has the other tower's kernels", (Conv,), weights=towers_swapped),
+    Trap("towers-swapped", "each tower has the other tower's kernels", (Conv, Dense), weights=towers_swapped),
     # Weights
     Trap(
         "kernels-flipped",
@@ -205,15 +211,27 @@ TRAPS: tuple[Trap, ...] = (
     ),
     Trap("lrn-across-maps", "the window goes across maps, not over pixels", (SpatialLrn,), across_maps),
     Trap("lrn-within-maps", "the window goes over pixels, not across maps", (Lrn,), within_maps),
-    Trap("lrn-alpha-10e-4", "alpha is 1e-3 (read as 10e-4)", (Lrn,), field("alpha", 1e-3)),
-    Trap("lrn-radius-n", "the window has n maps on each side (n given as a radius)", (Lrn,), field("n", 11)),
+    Trap(
+        "lrn-alpha-10e-4",
+        "alpha is 1e-3 (read as 10e-4)",
+        (Lrn,),
+        field("alpha", lambda a: 1e-3 if a.alpha == 1e-4 else a.alpha),
+    ),
+    Trap(
+        "lrn-radius-n",
+        "the window has n maps on each side (n given as a radius)",
+        (Lrn,),
+        field("n", lambda a: 2 * a.n + 1),
+    ),
     Trap("lrn-n-3", "the window has 3 maps", (Lrn,), field("n", 3)),
+    Trap("lrn-n-5", "the window has 5 maps, as in the paper", (Lrn,), field("n", 5)),
     Trap("lrn-k-1", "k is 1, the default of most frameworks", LRN, field("k", 1.0)),
     Trap("lrn-k-2", "k is 2, as in the paper", LRN, field("k", 2.0)),
     Trap("lrn-beta-half", "beta is 0.5, TensorFlow's default", (Lrn,), field("beta", 0.5)),
     Trap("lrn-per-tower", "the window stops at the border between the towers", (Lrn,), field("towers", 2)),
     Trap("lrn-across-towers", "the window crosses the border between the towers", (Lrn,), field("towers", 1)),
     Trap("lrn-missing", "the normalisation is left out", LRN, nothing),
+    Trap("relu-first", "the ReLU comes before the normalisation, as in the paper", LRN, inputs=oracle.relu),
     # Activations
     Trap("relu-missing", "the ReLU is left out", (Relu,), nothing),
     Trap("softmax-missing", "the softmax is left out (logits are returned)", (Softmax,), nothing),

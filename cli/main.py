@@ -79,7 +79,7 @@ def parser() -> Parser:
     return main
 
 
-ELSEWHERE = ("claims", "evaluate")  # commands with a file of their own: cli/NAME.py
+ELSEWHERE = ("claims", "differences", "evaluate")  # commands with a file of their own: cli/NAME.py
 
 
 def elsewhere(name: str) -> ModuleType:

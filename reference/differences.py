@@ -1,7 +1,8 @@
 """Paper, authors' code, Caffe and torchvision side by side: what an aspect is, and all of them in order.
 
-What the networks of `variants.py` express is read off them (`differences_network.py`), so that the table cannot say one
-thing and the networks do another. The rest is data: `differences_data.py` and `differences_training.py`.
+What the networks of `variants.py` express is read off them (`differences_network.py`, `differences_initialisation.py`), so
+that the table cannot say one thing and the networks do another. The rest is data: `differences_data.py` and
+`differences_training.py`.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ REPOSITORIES = {
     "pytorch": ("pytorch/pytorch", "v2.13.0"),
     "tensorflow": ("tensorflow/tensorflow", "v2.21.0"),
     "paddle": ("PaddlePaddle/Paddle", "026a069"),
-    "papers": ("mbrukman/reimplementing-ml-papers", "d137ca0"),
+    "reimplementing-ml-papers": ("mbrukman/reimplementing-ml-papers", "d137ca0"),
 }
 
 
@@ -174,8 +175,8 @@ def networks() -> dict[str, Network]:
 
 def aspects(of: Mapping[str, Network] | None = None) -> tuple[Aspect, ...]:
     """All 49 aspects in order, the networks' own read off `of` (by column; default: the variants)."""
-    from . import differences_data, differences_network, differences_training
+    from . import differences_data, differences_initialisation, differences_network, differences_training
 
-    read = [row.aspect(of or networks()) for row in differences_network.ROWS]
+    read = [row.aspect(of or networks()) for row in (*differences_network.ROWS, *differences_initialisation.ROWS)]
     written = (*differences_data.ASPECTS, *differences_training.ASPECTS)
     return tuple(sorted((*read, *written), key=lambda aspect: aspect.number))

@@ -168,24 +168,33 @@ def dropped(network: Network) -> str:
 
 def weights(*names: str) -> Reader:
     """How the weights of these layers begin."""
-    return beginning(names, lambda layer: f"N(0, {layer.init_std:g})", "init_std")
+    return beginning(names, lambda layer: (0.0, layer.init_std), lambda layer: f"N(0, {layer.init_std:g})")
 
 
 def biases(*names: str) -> Reader:
     """How the biases of these layers begin."""
-    return beginning(names, lambda layer: f"{layer.init_bias:g}", "init_bias_std")
+    return beginning(names, lambda layer: (layer.init_bias, layer.init_bias_std), lambda layer: f"{layer.init_bias:g}")
 
 
-def beginning(names: tuple[str, ...], describe: Callable[[Conv | Dense], str], std: str) -> Reader:
+def beginning(
+    names: tuple[str, ...],
+    mean_and_std: Callable[[Conv | Dense], tuple[float, float]],
+    describe: Callable[[Conv | Dense], str],
+) -> Reader:
     """As described; where biases are spread at all both are uniform, and the limits are given."""
 
     def read(network: Network) -> str:
         layers = [layer for layer in network.layers if isinstance(layer, Conv | Dense) and layer.name in names]
         if all(layer.init_bias_std for layer in layers):
-            return "uniform within +-" + joined(f"{getattr(layer, std) * math.sqrt(3):.3g}" for layer in layers)
+            return "uniform within +-" + joined(limits(*mean_and_std(layer)) for layer in layers)
         return joined(describe(layer) for layer in layers)
 
     return read
+
+
+def limits(mean: float, std: float) -> str:
+    """Of a uniform distribution with this mean and standard deviation."""
+    return f"{std * math.sqrt(3):.3g}" + (f" about {mean:g}" if mean else "")
 
 
 def parameters(network: Network) -> str:

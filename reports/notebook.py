@@ -16,6 +16,7 @@ import os
 import re
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,9 +75,14 @@ def read(path: Path) -> Any:
     except ModuleNotFoundError as error:
         raise Failed(f"{error.name} is not installed; pip install -e '.[notebook]'") from None
     try:
-        notebook = nbformat.read(path, as_version=4)
-        nbformat.validate(notebook)
-    except (OSError, nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
+        text = path.read_text(encoding="utf-8")
+        if not isinstance(json.loads(text), dict):
+            raise ValueError("found no object, expected one with cells")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # nbformat warns of what it will refuse some day
+            notebook = nbformat.reads(text, as_version=4)
+            nbformat.validate(notebook)
+    except (OSError, ValueError, Warning, nbformat.ValidationError) as error:
         raise Failed(f"cannot read {path} as a notebook: {str(error).strip().splitlines()[0]}") from None
     return notebook
 
@@ -111,7 +117,7 @@ def kernel(folder: Path) -> Any:
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 
-    class Running(KernelSpecManager):  # type: ignore[misc]
+    class Running(KernelSpecManager):
         def get_kernel_spec(self, kernel_name: str) -> Any:
             command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
             return KernelSpec(argv=command, display_name=kernel_name, language="python")
@@ -134,7 +140,7 @@ def cleaned(notebook: Any) -> Any:
 
 
 # TensorFlow's start-up messages: they carry times and process ids, and no setting silences all of them.
-START_UP = re.compile(r"WARNING: All log messages before absl::InitializeLog|[IWE]\d{4} \d\d:\d\d:|[IWE]0000 ")
+START_UP = re.compile(r"WARNING: All log messages before absl::InitializeLog|[IWE]\d{4} \d\d:\d\d:")
 
 
 def chatter(output: Any, cell: str) -> bool:
@@ -161,7 +167,7 @@ def merged(outputs: list[Any]) -> list[Any]:
 
 
 def texts(notebook: Any, everything: bool = True) -> dict[str, str]:
-    """What each code cell printed or showed as text, by cell id; without `everything`, of those that print the same everywhere."""
+    """What each code cell printed or showed as text, by cell id; without `everything`, of cells not tagged VARIES."""
     said = {}
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code" and (everything or VARIES not in cell["metadata"].get("tags", ())):

@@ -145,7 +145,7 @@ def proved(rows: pd.DataFrame) -> str:
 
     def counted(*by: str) -> list[tuple[str, ...]]:
         groups = own.groupby(list(by), sort=False)
-        return [(*key, *(holds(group[group.impl == name]) for name in names)) for key, group in groups]
+        return [(*map(str, key), *(holds(group[group.impl == name]) for name in names)) for key, group in groups]
 
     nets = [(name, about(name), parameters(name), *cells) for name, *cells in counted("variant")]
     note = (

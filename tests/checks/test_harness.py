@@ -13,6 +13,7 @@ from alexnet_parity.checks.finding import Finding, Status
 from alexnet_parity.checks.recording import Feed, record
 from alexnet_parity.checks.truth import Truth
 from alexnet_parity.reference import stimuli, variants
+from alexnet_parity.reference.spec import Network, Pool
 from alexnet_parity.reference.stimuli import Stimulus
 
 THIN = variants.variant("paper-thin")
@@ -51,7 +52,7 @@ def test_sensitivity_is_blind_at_small_activations():
 def test_sensitivity_sees_every_edit_at_large_activations(variant):
     found = list(sensitivity.fields(Truth(stimuli.stimulus(variants.variant(variant), "large", 0))))
     assert {f.status for f in found} <= {Status.PASS, Status.KNOWN}
-    assert len([f for f in found if f.status is Status.PASS]) >= 50
+    assert len([f for f in found if f.status is Status.PASS]) >= (35 if variant.startswith("cifar") else 50)
 
 
 def test_an_edit_believed_to_change_nothing_that_changes_something_fails():
@@ -60,6 +61,22 @@ def test_an_edit_believed_to_change_nothing_that_changes_something_fails():
     believed = replace(edit, same=lambda layer, shape: "believed to be the same")
     layer, inputs, _ = next(row for row in THIN.walk() if row[0].name == "pool1")
     assert sensitivity.judged(believed, layer, inputs, truth).status is Status.FAIL
+
+
+UNDECIDED = {  # a mean whose sums may round although every number is whole: nine times as much as a float32 holds
+    "sums of two to the 24 and more": (2**19, Status.BLIND),
+    "smaller sums": (2**15, Status.PASS),
+}
+
+
+@pytest.mark.parametrize(("most", "status"), UNDECIDED.values(), ids=UNDECIDED)
+@pytest.mark.parametrize("judge", [exact.chain, exact.local], ids=["chain", "local"])
+def test_a_mean_is_judged_exactly_only_where_its_sums_are_exact(judge, most, status):
+    network = Network("odd", (3, 9, 15), (Pool("mean", 3, 3, average=True),))
+    x = (9 * np.random.default_rng(1).integers(most // 2, most, (2, 3, 9, 15))).astype(np.float32)
+    stimulus = Stimulus("exact", network, {}, x)
+    found = [f.status for f in judge(recorded(stimulus), Truth(stimulus))]
+    assert found == [status] or (status is Status.BLIND and found == [])  # alone, it is left out
 
 
 def check_that(judge):

@@ -17,6 +17,17 @@ def test_every_check_passes_on_the_thin_network(variant):
     assert not bad(verified(numpy_alexnet, variant))
 
 
+@pytest.mark.parametrize("variant", [name for name in variants.names() if name.endswith("-thin")])
+def test_no_false_alarm_on_any_variant(variant):
+    for seed in range(1, 6):
+        assert not bad(verified(numpy_alexnet, variant, ("exact", "local", "chain", "batch"), seed)), seed
+
+
+@pytest.mark.parametrize("variant", ["cifar-18pct", "cifar-13pct", "cifar-11pct", "cifar-brukman"])
+def test_full_size_network_for_small_images_passes(variant):
+    assert not bad(verified(numpy_alexnet, variant, ("structure", "exact", "local", "chain")))
+
+
 def test_no_false_alarm_over_100_seeds():
     families = ("exact", "local", "chain", "batch")
     for seed in range(1, 101):

@@ -9,9 +9,12 @@ from alexnet_parity.reference import variants
 
 SEEDS = 100
 CHUNK = 10
+THIN = [name for name in variants.names() if name.endswith("-thin")]
+PAPERS = ("paper-thin", "paper-224-thin", "single-tower-thin")
+FAMILIES = ("structure", "exact", "local", "chain", "decision", "batch", "repeat")
 
 
-@pytest.mark.parametrize("variant", [name for name in variants.names() if name.endswith("-thin")])
+@pytest.mark.parametrize("variant", THIN)
 def test_every_check_passes_on_the_thin_network(module, variant):
     assert not bad(verified(module, variant))
 
@@ -19,11 +22,23 @@ def test_every_check_passes_on_the_thin_network(module, variant):
 @pytest.mark.parametrize("start", range(1, SEEDS + 1, CHUNK), ids=lambda s: f"seeds {s} to {s + CHUNK - 1}")
 def test_no_false_alarm(module, start):
     """All single-implementation checks, seed after seed: sharp bounds that never cry wolf."""
-    families = ("structure", "exact", "local", "chain", "decision", "batch", "repeat")
     for seed in range(start, start + CHUNK):
         # On a thin network two of eleven classes can lie closer than the bound by chance; then top-5 says BLIND.
-        wrong = [f for f in bad(verified(module, "paper-thin", families, seed)) if f.check != "decision-top5"]
+        wrong = [f for f in bad(verified(module, "paper-thin", FAMILIES, seed)) if f.check != "decision-top5"]
         assert not wrong, (seed, [finding.line() for finding in wrong])
+
+
+@pytest.mark.parametrize("variant", [name for name in THIN if name not in PAPERS])
+def test_no_false_alarm_on_the_other_variants(module, variant):
+    for seed in (1, 2):
+        wrong = bad(verified(module, variant, ("exact", "local", "chain"), seed))
+        assert not wrong, (seed, [finding.line() for finding in wrong])
+
+
+@pytest.mark.parametrize("variant", ["cifar-18pct", "cifar-13pct"])
+def test_full_size_network_for_small_images_is_exact_and_within_its_bounds(module, variant):
+    """Only at full size does a mean see a corner of four pixels, and are the maps under unshared kernels square."""
+    assert not bad(verified(module, variant, ("structure", "exact-chain", "exact-local", "local-large", "chain-large")))
 
 
 def test_full_size_paper_passes_every_check(module):

@@ -429,8 +429,8 @@ def test_the_pixels_that_windows_see_are_counted_in_means(layer, shape, want):
 def test_a_kernel_meets_zeros_where_its_last_window_is_cut():
     y = oracle.conv(IMAGE, KERNEL, array(0), Conv("c", 1, 2, stride=2, ceil=True))
     np.testing.assert_array_equal(y[0, 0], [[6521, 8743], [109, 131]])
-    y = oracle.conv(IMAGE, KERNEL, array(0), Conv("c", 1, 2, stride=3, ceil=True))
-    np.testing.assert_array_equal(y[0, 0], [[6521, 804]])  # of the rows one window fits, and no rest is left
+    y = oracle.conv(IMAGE[:, :, :2], KERNEL, array(0), Conv("c", 1, 2, stride=3, ceil=True))
+    np.testing.assert_array_equal(y[0, 0], [[6521, 804]])  # one column of the second window is there
 
 
 CUT = {

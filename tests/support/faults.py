@@ -7,15 +7,15 @@ inside the framework, and reads the weights back as if nothing had happened, so 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from harness import bad, verified
 
 from alexnet_parity.checks import traps
-from alexnet_parity.reference import variants
-from alexnet_parity.reference.spec import Network
+from alexnet_parity.reference import oracle, variants
+from alexnet_parity.reference.spec import Dense, Flatten, Network
 
 Params = dict[str, np.ndarray]
 
@@ -32,6 +32,7 @@ class Fault:
     output: Callable[[str, np.ndarray], np.ndarray] | None = None
     honest: bool = False  # reads back what it really holds
     hint: str = ""  # the trap that must be named
+    variant: str = "paper-thin"
 
 
 @dataclass(frozen=True)
@@ -106,13 +107,82 @@ def nan_weight(layer: str) -> Fault:
     return Fault(f"nan-weight-at-{layer}", layer, ("local-large", "exact-chain"), params=params)
 
 
-def moved(layer: str, after: str) -> Fault:
-    """A layer in the wrong place; its output has the shape of where it is."""
+def moved(layer: str, after: str, found_at: str = "", hint: str = "") -> Fault:
+    """A layer in the wrong place; its output has the shape of where it is. Found there, or at the layer it now comes before."""
 
     def network(given: Network) -> Network:
         return given.move(layer, after) if {layer, after} <= set(given.names()) else given
 
-    return Fault(f"{layer}-moved-behind-{after}", layer, ("structure-shapes", "local-large"), network)
+    seen_by = ("structure-shapes", "local-large") if not hint else ("local-large",)
+    return Fault(f"{layer}-moved-behind-{after}", found_at or layer, seen_by, network, hint=hint)
+
+
+def on(variant: str, fault: Fault) -> Fault:
+    """The same fault in another network."""
+    return replace(fault, id=f"{fault.id}-in-{variant}", variant=variant)
+
+
+def fitted(fault: Fault) -> Fault:
+    """With fewer pixels at the end than there should be, the first dense layer reads those that are left.
+
+    Its weights would not load otherwise, and nothing would be recorded.
+    """
+
+    def params(given: Network, values: Params) -> Params:
+        values = fault.params(given, values)
+        flatten = next((layer.name for layer in given.layers if isinstance(layer, Flatten)), None)
+        first = next((layer.name for layer in given.layers if isinstance(layer, Dense)), None)
+        if flatten is None or first is None:
+            return values
+        maps, (_, rows, columns) = maps_before(given, flatten), maps_before(fault.network(given), flatten)
+        weight = values[f"{first}.weight"].reshape(-1, *maps)
+        cut = np.ascontiguousarray(weight[:, :, :rows, :columns]).reshape(len(weight), -1)
+        return values | {f"{first}.weight": cut}
+
+    return replace(fault, params=params)
+
+
+def maps_before(network: Network, layer: str) -> tuple[int, int, int]:
+    """Shape of what a layer on maps is fed."""
+    return next(before for this, before, _ in network.walk() if this.name == layer)
+
+
+def edited(fault: str, layer: str, **fields: Any) -> Fault:
+    """Fields of one layer changed, in a way that no trap has a name for."""
+
+    def network(given: Network) -> Network:
+        return given.edit(layer, **fields) if layer in given.names() else given
+
+    return Fault(f"{fault}-at-{layer}", layer, ("local-large",), network)
+
+
+def units_moved(layer: str) -> Fault:
+    """A unit's weights in the place of its neighbour's, biases where they belong."""
+
+    def params(_: Network, values: Params) -> Params:
+        name = f"{layer}.weight"
+        return values | {name: np.roll(values[name], 1, axis=0)} if name in values else values
+
+    return Fault(f"units-moved-at-{layer}", layer, ("local-large",), params=params)
+
+
+def positions_moved(axis: str) -> Fault:
+    """Each position of an unshared layer has the kernels of the one before it, in its row or its column."""
+
+    def params(_: Network, values: Params) -> Params:
+        name = "local3.weight"  # (O, H', W', I, K, K)
+        return (
+            values | {name: np.roll(values[name], 1, 1 + ("row", "column").index(axis))} if name in values else values
+        )
+
+    return Fault(f"kernels-one-{axis}-further-at-local3", "local3", ("local-large", "exact-dense"), params=params)
+
+
+def zeros_counted(layer: str) -> Fault:
+    """A mean over whole windows of 3 x 3, with zeros beyond the edge of the map."""
+    pool, before, _ = next(row for row in variants.variant("cifar-18pct-thin").walk() if row[0].name == layer)
+    counts = oracle.window_counts((1, *before), pool).astype(np.float32)
+    return reported("zeros-counted-in-the-mean", layer, lambda array: array * counts / counts.max())
 
 
 def reported(fault: str, layer: str, change: Callable[[np.ndarray], np.ndarray], *seen_by: str) -> Fault:
@@ -135,6 +205,118 @@ def nan_at(array: np.ndarray) -> np.ndarray:
     array.flat[array.size // 2] = np.nan
     return array
 
+
+def on_each(variant: str, *faults: Fault) -> tuple[Fault, ...]:
+    return tuple(on(variant, fault) for fault in faults)
+
+
+ORIGINAL = (
+    *on_each(
+        "original-2012-thin",
+        fitted(trapped("conv-floor", "conv1")),
+        trapped("lrn-across-towers", "norm1"),
+        trapped("lrn-across-towers", "norm2"),
+        trapped("lrn-alpha-times-n", "norm1"),
+        trapped("lrn-alpha-over-n", "norm2"),
+        trapped("lrn-k-1", "norm1"),
+        trapped("lrn-within-maps", "norm2"),
+        moved("relu1", "conv1", found_at="norm1", hint="relu-first"),  # as the paper has it
+        trapped("relu-missing", "relu1"),
+        moved("cnorm2", "pool2"),
+        trapped("lrn-missing", "cnorm2"),
+        trapped("lrn-across-maps", "cnorm2"),
+        trapped("lrn-k-2", "cnorm2"),
+        trapped("lrn-alpha-times-n", "cnorm2"),
+        trapped("lrn-alpha-times-n2", "cnorm2"),
+        trapped("lrn-alpha-over-n", "cnorm2"),
+        edited("window-of-3", "cnorm2", n=3),
+        fitted(trapped("pool-floor", "pool1")),
+        fitted(trapped("pool-floor", "pool5")),
+        trapped("pool-average", "pool2"),
+        one_weight("conv5", honest=False),
+    ),
+    on("original-one-tower-thin", trapped("lrn-per-tower", "norm1")),
+    on("original-no-lrn-thin", fitted(trapped("pool-floor", "pool2"))),
+    on("original-non-overlapping-thin", trapped("padding-shifted", "conv2")),
+    *on_each(
+        "original-no-communication-thin",
+        trapped("groups-ignored", "conv3"),
+        trapped("groups-ignored", "fc6"),
+        trapped("groups-ignored", "fc7"),
+        trapped("towers-swapped", "fc6"),
+        trapped("towers-swapped", "fc7"),
+        trapped("bias-missing", "fc7"),
+        trapped("weights-bfloat16", "fc6"),
+        units_moved("fc6"),
+        one_weight("fc6", honest=False),
+        one_weight("fc7", honest=True),
+    ),
+    on("original-six-conv-thin", trapped("kernels-flipped", "conv6")),
+    on("original-six-conv-thin", one_weight("conv6", honest=False)),
+)
+
+DESCENDANTS = (
+    on("caffe-thin", trapped("lrn-k-2", "norm1")),
+    on("caffe-thin", trapped("lrn-alpha-times-n", "norm2")),
+    on("caffe-thin", fitted(trapped("pool-floor", "pool1"))),
+    on("caffenet-thin", moved("norm1", "relu1", found_at="pool1")),
+    on("one-weird-trick-thin", trapped("padding-shifted", "conv1")),
+    on("one-weird-trick-thin", fitted(trapped("padding-missing", "conv1"))),
+    on("cuda-convnet2-1gpu-thin", trapped("lrn-per-tower", "norm1")),
+    on("cuda-convnet2-1gpu-thin", moved("relu1", "conv1", found_at="norm1", hint="relu-first")),
+    on("onnx-zoo-thin", fitted(trapped("pool-padding-missing", "pool5"))),
+    on("onnx-zoo-thin", trapped("pool-padding-left", "pool5")),
+    on("onnx-zoo-thin", trapped("bgr", "conv1")),
+)
+
+CIFAR = (
+    *on_each(
+        "cifar-13pct-thin",
+        trapped("kernels-shared", "local3"),
+        trapped("kernels-flipped", "local3"),
+        trapped("kernels-transposed", "local4"),
+        trapped("bias-missing", "local3"),
+        trapped("weights-bfloat16", "local4"),
+        positions_moved("row"),
+        positions_moved("column"),
+        one_weight("local3", honest=False),
+        one_weight("local4", honest=True),
+        nan_weight("local3"),
+    ),
+    *on_each(
+        "cifar-18pct-thin",
+        trapped("pool-max", "pool2"),
+        trapped("pool-max", "pool3"),
+        trapped("pool-average", "pool1"),
+        trapped("pool-floor", "pool1"),
+        trapped("pool-floor", "pool2"),
+        fitted(trapped("pool-floor", "pool3")),
+        zeros_counted("pool2"),
+        zeros_counted("pool3"),
+        trapped("lrn-across-maps", "norm1"),
+        trapped("lrn-across-maps", "norm2"),
+        trapped("lrn-missing", "norm1"),
+        trapped("lrn-alpha-times-n2", "norm1"),
+        trapped("lrn-k-2", "norm2"),
+        moved("norm1", "relu1", found_at="pool1"),
+    ),
+    *on_each(
+        "cifar-11pct-thin",
+        trapped("lrn-n-5", "norm1"),
+        trapped("lrn-n-5", "norm2"),
+        trapped("lrn-n-3", "norm1"),
+        trapped("lrn-radius-n", "norm2"),
+        trapped("lrn-alpha-times-n", "norm1"),
+        trapped("lrn-k-2", "norm2"),
+        trapped("lrn-within-maps", "norm1"),
+        trapped("kernels-shared", "local4"),
+    ),
+    on("cifar-brukman-thin", trapped("lrn-n-5", "norm1")),
+    on("cifar-brukman-thin", trapped("lrn-n-5", "norm2")),
+    on("cifar-brukman-thin", trapped("lrn-alpha-10e-4", "norm1")),
+    on("cifar-brukman-pylearn2-thin", trapped("lrn-radius-n", "norm1")),
+    on("cifar-brukman-pylearn2-thin", trapped("lrn-radius-n", "norm2")),
+)
 
 # For the thin networks: `paper-thin` unless the id says otherwise. Every fault at its own layer.
 FAULTS: tuple[Fault, ...] = (
@@ -186,6 +368,9 @@ FAULTS: tuple[Fault, ...] = (
     one_weight("fc8", honest=False),
     one_weight("conv2", honest=True),
     one_weight("fc7", honest=True),
+    *ORIGINAL,
+    *DESCENDANTS,
+    *CIFAR,
 )
 
 
@@ -194,10 +379,10 @@ ALONE = ("structure-", "exact-dense", "exact-local", "local-")  # checks that ju
 
 def check_caught(module: Any, fault: Fault) -> None:
     """Caught at its own layer by the checks that must see it, no earlier layer blamed, and named where it has a name."""
-    wrong = bad(verified(Faulty(module, fault), "paper-thin", ("structure", "exact", "local", "chain")))
+    wrong = bad(verified(Faulty(module, fault), fault.variant, ("structure", "exact", "local", "chain")))
     caught = [f for f in wrong if f.layer == fault.layer and f.check in fault.seen_by]
     assert caught, [f.line() for f in wrong]
-    names = variants.variant("paper-thin").names()
+    names = variants.variant(fault.variant).names()
     failed = [f for f in wrong if f.status == "FAIL" and f.check.startswith(ALONE)]  # ERROR: nothing was recorded
     blamed = [names.index(f.layer) for f in failed]
     assert names[min(blamed)] == fault.layer, f"blames {names[min(blamed)]} before {fault.layer}"

@@ -24,11 +24,16 @@ that sums one term after another, the worst order there is. Frameworks keep 8 to
 `failure_probability()` computes the number, a test simulates the sums.
 
 **LRN**, m = 2 (n // 2) + 1 terms, d = k + alpha S. S is a sum of squares (no cancellation; a running sum that adds the
-next square and subtracts the last does cancel, loses more, and is judged a fault here): relative error m u; the
+next square and subtracts the last does cancel and loses more: see below): relative error m u; the
 product with alpha 2 u more (its rounding and alpha's), 2 u if alpha is multiplied by n and the sum divided by it. So d
 has ((m + 4) alpha S / d + 1) u, and k's own rounding 1 u. d^-beta takes beta times that, and the power itself: as
 exp(-beta log d) it costs beta |log d| (4 u for a logarithm good to 2 ulp, 1 u for the product) and 4 u for an
 exponential good to 2 ulp. One division or product: 1 u.
+
+*A running sum*, as Caffe's loop over the maps keeps it, rounds d twice a map, by at most u (d + alpha x^2) and u d, and
+keeps every error from the first map on; what is added is subtracted with the same bits. Behind a bright map it can lose
+all that a dark one needs. It is judged with the bound of the formula, above, and so a departure; `running_sum_tolerance` is
+what such a loop does keep to, so that a finding can name it (`lrn-running-sum`).
 
 **Softmax.** x - max rounds by u |x - max|, which is a relative error of the exponential; the exponential is good to 2
 ulp = 4 u; the sum of N positive terms adds 8 sqrt(N) u (as above, all terms positive); the division 1 u. The
@@ -42,8 +47,9 @@ come: (c + 1) u times the mean of |x|.
 ReLU, max-pooling, flattening and dropout at inference do not round: their tolerance is zero.
 
 **End to end**, tolerances travel as standard deviations of independent errors: T'^2 = W^2 T^2 + tol^2 for an affine
-layer, the Jacobian for LRN and softmax, for pooling the maximum over a window or
-sqrt(sum T^2) / c; ReLU never enlarges an error. Carried
+layer, the Jacobian for LRN and softmax, the maximum or sqrt(sum T^2) / c over a window for pooling; ReLU never enlarges an
+error. Overlapping pools hand one error on up to four times, so that these are not independent any more; what
+implementations really use of a tolerance is a fifth, and a test shows that a quarter of each layer's own fits. Carried
 through |W| instead, they would end as 5e5 times the output and prove nothing.
 """
 
@@ -86,6 +92,19 @@ def _lrn_roundings(layer: Lrn | SpatialLrn, x: Array) -> Array:
     scale = (m + 4) * (d - layer.k) / d + 2
     power = 5 * layer.beta * np.abs(np.log(d)) + 4
     return layer.beta * scale + power + 1
+
+
+def running_sum_tolerance(layer: Lrn, x: Array, y: Array) -> Array:
+    """What LRN keeps to whose sum is carried along from map to map: (N, C, H, W) -> same."""
+    d = oracle.lrn_scale(x, layer)
+    n, c, h, w = x.shape
+    maps = c // layer.towers
+    split = (n * layer.towers, maps, h, w)
+    added = np.pad(layer.alpha * np.square(x.reshape(split)), ((0, 0), (0, layer.n // 2), (0, 0), (0, 0)))
+    before = np.pad(d.reshape(split)[:, :-1], ((0, 0), (1, 0), (0, 0), (0, 0)), constant_values=layer.k)
+    rounded = before + added[:, layer.n // 2 :] + d.reshape(split)  # what each step rounds
+    lost = U * np.cumsum(rounded, axis=1).reshape(x.shape)
+    return local_tolerance(layer, {}, x, y) + np.abs(y) * layer.beta * lost / d
 
 
 def _softmax_roundings(x: Array, y: Array) -> Array:

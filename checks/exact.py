@@ -19,7 +19,7 @@ from . import bounds, compare
 from .finding import Finding, Status, judged
 from .recording import Recording
 from .structure import missing
-from .truth import Truth, whole
+from .truth import Truth, sums, whole
 
 ROUNDS_NOTHING = (Relu, Pool, Flatten, Dropout)
 
@@ -78,15 +78,14 @@ def recordable(got: np.ndarray | None, shape: Shape) -> np.ndarray | None:
 def exactly_computable(layer: Layer, truth: Truth, x: np.ndarray) -> bool:
     if isinstance(layer, Lrn | SpatialLrn):
         return layer.k == 1 and layer.alpha == 0
-    if not isinstance(layer, AFFINE):
-        if isinstance(layer, Pool) and layer.average:
-            return whole(x) and whole(oracle.pool(x.astype(np.float64), layer))
+    if not sums(layer):
         return isinstance(layer, ROUNDS_NOTHING)
-    return whole(x) and largest_sum(layer, truth, x) < bounds.EXACT_LIMIT
+    divides = isinstance(layer, Pool) and not whole(oracle.pool(x.astype(np.float64), layer))
+    return whole(x) and not divides and largest_sum(layer, truth, x) < bounds.EXACT_LIMIT
 
 
 def rounds_once(layer: Layer, truth: Truth, x: np.ndarray) -> bool:
-    return isinstance(layer, (*AFFINE, *ROUNDS_NOTHING)) and not (isinstance(layer, Pool) and layer.average)
+    return isinstance(layer, AFFINE) or (isinstance(layer, ROUNDS_NOTHING) and not sums(layer))
 
 
 def largest_sum(layer: Layer, truth: Truth, x: np.ndarray) -> float:

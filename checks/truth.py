@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from ..reference import oracle
-from ..reference.spec import AFFINE
+from ..reference.spec import AFFINE, Layer, Pool
 from ..reference.stimuli import Stimulus
 from . import bounds
 
@@ -42,11 +42,11 @@ class Truth:
 
     @cached_property
     def magnitudes(self) -> dict[str, float]:
-        """max(|W| * |x| + |b|) of each affine layer: no partial sum, in whatever order, is larger."""
+        """max(|W| * |x| + |b|) of each layer that sums: no partial sum, in whatever order, is larger."""
         return {
             layer.name: float(oracle.magnitudes(layer, self.params, self.input_of(layer.name)).max())
             for layer in self.network.layers
-            if isinstance(layer, AFFINE)
+            if sums(layer)
         }
 
     @cached_property
@@ -62,6 +62,11 @@ class Truth:
 
     def exact(self, layer: str) -> bool:
         return layer in self.exact_layers
+
+
+def sums(layer: Layer) -> bool:
+    """Is it a convolution, a dense layer, or a pooling that takes the mean?"""
+    return isinstance(layer, AFFINE) or (isinstance(layer, Pool) and layer.average)
 
 
 def whole(values: Array) -> bool:

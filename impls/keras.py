@@ -118,10 +118,8 @@ class AveragePooling(layers.Layer):
 
     def call(self, x: Any) -> Any:  # (N, H, W, C)
         padding = [(0, 0), *borders(self.pool, maps_of(x)), (0, 0)]
-        there = ops.pad(ops.ones((1, *x.shape[1:3], 1), x.dtype), padding)
-        total, count = (
-            window_sums(ops.pad(v, p), self.pool.kernel, self.pool.stride) for v, p in ((x, padding), (there, padding))
-        )
+        there = ops.ones((1, *x.shape[1:3], 1), x.dtype)
+        total, count = (window_sums(ops.pad(v, padding), self.pool.kernel, self.pool.stride) for v in (x, there))
         return total / count
 
 

@@ -99,8 +99,8 @@ class Conv2d(Given, nn.Conv2d):
     """A convolution whose zero padding may differ on each side."""
 
     def __init__(self, inputs: Shape, layer: Conv) -> None:
-        before, _ = layer.padding
-        even = replace(layer, padding=(before, before), ceil=False).output(inputs) == layer.output(inputs)
+        before, after = layer.padding
+        even = before == after and replace(layer, ceil=False).output(inputs) == layer.output(inputs)
         super().__init__(
             inputs[0],
             layer.channels,

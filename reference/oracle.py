@@ -167,7 +167,9 @@ def apply(layer: Layer, params: Params, x: Array) -> Array:
 
 
 def magnitudes(layer: Layer, params: Params, x: Array) -> Array:
-    """|W| * |x| + |b|: no partial sum, in whatever order, is larger."""
+    """|W| * |x| + |b|, or the sum of |x| before it is divided: no partial sum, in whatever order, is larger."""
+    if isinstance(layer, Pool):
+        return windows_of(np.abs(x), layer).sum(axis=(4, 5))
     return affine(layer, params, np.abs(x), np.abs)
 
 

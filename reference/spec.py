@@ -222,15 +222,16 @@ def _check_groups(layer: Conv | Dense, inputs: int, outputs: int) -> None:
 
 
 def _windows(layer: Conv | Local | Pool, size: int) -> int:
-    """How many windows fit into `size` pixels and the padding; with `ceil` a cut one counts if it starts before the end."""
+    """How many windows fit into `size` pixels and the padding; with `ceil` a cut one counts as well."""
     before, after = layer.padding
     padded = before + size + after
     if padded < layer.kernel:
         raise ValueError(f"{layer.name}: the {layer.kernel}-wide window does not fit into {padded}; use a larger input")
     whole, rest = divmod(padded - layer.kernel, layer.stride)
-    ceil = not isinstance(layer, Local) and layer.ceil
-    cut = ceil and rest > 0 and (whole + 1) * layer.stride < before + size
-    return whole + 1 + cut
+    if not rest or isinstance(layer, Local) or not layer.ceil:
+        return whole + 1
+    starts_inside = (whole + 1) * layer.stride < before + size  # a pooling window must see something
+    return whole + 1 + (starts_inside or isinstance(layer, Conv))
 
 
 def borders(layer: Conv | Local | Pool, shape: Shape) -> tuple[tuple[int, int], tuple[int, int]]:

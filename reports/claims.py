@@ -195,7 +195,10 @@ def reread(trial: Trial) -> str:
     found = [one for one in trial.judged if one.claim.reread]
     if not found:
         return ""
-    rows = [f"- [{one.claim.id}](#{one.claim.id}): now {one.verdict}. At first: {escape(one.claim.reread)}." for one in found]
+    rows = [
+        f"- [{one.claim.id}](#{one.claim.id}): now {one.verdict}. At first: {escape(one.claim.reread)}."
+        for one in found
+    ]
     return "\n".join(["## Verdicts that changed when we checked them", "", *rows])
 
 

@@ -21,7 +21,10 @@ def posed(truth: Truth):
     for site in traps.sites(truth.network):
         x = truth.input_of(site.layer.name).astype(np.float32).astype(np.float64)
         for trap in traps.TRAPS:
-            layer = trap.edited(site) if isinstance(site.layer, trap.kinds) else None
+            poses = (
+                isinstance(site.layer, trap.kinds) and not trap.tolerance
+            )  # a right layer that rounds more: test_running_sum
+            layer = trap.edited(site) if poses else None
             own = trap.edited_params(site, truth.params) if layer else None
             if layer is not None and own is not None:
                 fed = trap.inputs(x) if trap.inputs else x
@@ -55,7 +58,7 @@ def test_every_mistake_is_seen_in_some_network():
     possible = {
         trap.id for name in THIN for trap, *_ in posed(Truth(stimuli.stimulus(variants.variant(name), "large", 0)))
     }
-    assert possible == set(traps.BY_ID)
+    assert possible == {trap.id for trap in traps.TRAPS if not trap.tolerance}
 
 
 def alone(layer, shape, seed=0):

@@ -31,7 +31,7 @@ def test_no_false_alarm(module, start):
 @pytest.mark.parametrize("variant", [name for name in THIN if name not in PAPERS])
 def test_no_false_alarm_on_the_other_variants(module, variant):
     for seed in (1, 2):
-        wrong = bad(verified(module, variant, ("exact", "local", "chain"), seed))
+        wrong = bad(verified(module, variant, ("exact-chain", "exact-local", "local", "chain"), seed))
         assert not wrong, (seed, [finding.line() for finding in wrong])
 
 

@@ -377,9 +377,16 @@ FAULTS: tuple[Fault, ...] = (
 ALONE = ("structure-", "exact-dense", "exact-local", "local-")  # checks that judge a layer alone
 
 
+def checks_for(fault: Fault) -> tuple[str, ...]:
+    """Outside `paper-thin` the one-layer networks of exact-dense, each a model of its own, only where they are needed."""
+    if fault.variant == "paper-thin" or "exact-dense" in fault.seen_by:
+        return ("structure", "exact", "local", "chain")
+    return ("structure", "exact-chain", "exact-local", "local", "chain")
+
+
 def check_caught(module: Any, fault: Fault) -> None:
     """Caught at its own layer by the checks that must see it, no earlier layer blamed, and named where it has a name."""
-    wrong = bad(verified(Faulty(module, fault), fault.variant, ("structure", "exact", "local", "chain")))
+    wrong = bad(verified(Faulty(module, fault), fault.variant, checks_for(fault)))
     caught = [f for f in wrong if f.layer == fault.layer and f.check in fault.seen_by]
     assert caught, [f.line() for f in wrong]
     names = variants.variant(fault.variant).names()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-import shutil
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from . import outputs
 from .main import BAD, GOOD, Usage, say
+from .progress import Progress, libraries_silenced
 
 DEFAULT_REPORT = Path("reports/claims.md")
 FEW = 12  # claims that are told in full on the terminal
@@ -45,31 +44,19 @@ def run(options: argparse.Namespace) -> int:
     from ..reports.claims import Trial
 
     report = options.report or (None if options.id else DEFAULT_REPORT)
-    check_outputs([path for path in (options.json, report) if path])
+    outputs.check([path for path in (options.json, report) if path])
     try:
         claims = checks.chosen(options.id or None)
     except KeyError as error:
         raise Usage(error.args[0]) from None
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before a check imports it
     facts = Facts(original=original_code(options.original_code), impls=tuple(find.runnable()))
-    with libraries_silenced() as stream, Progress(len(claims), stream) as progress:
-        judged = tuple(progress.watch(checks.judge(facts, claims)))
+    with libraries_silenced() as stream, Progress(stream=stream) as progress:
+        told = progress.watch(checks.judge(facts, claims), lambda one: f"{one.claim.id}: {one.verdict}", len(claims))
+        judged = tuple(told)
     orphans = () if options.id else tuple(checks.orphans())
     trial = Trial(judged, facts.original.parsed, facts.impls, orphans)
     return finish(trial, options.json, report)
-
-
-def check_outputs(paths: list[Path]) -> None:
-    """Tell now, before a minute's work, if one of them could not be written."""
-    from ..reports import files
-
-    if len({path.resolve() for path in paths}) < len(paths):
-        raise Usage(f"two outputs into one file: {', '.join(map(str, paths))}; give each its own")
-    try:
-        for path in paths:
-            files.check_writable(path)
-    except files.Unwritable as error:
-        raise Usage(str(error)) from None
 
 
 def original_code(directory: Path | None) -> Any:
@@ -88,13 +75,11 @@ def finish(trial: Any, json: Path | None, report: Path | None) -> int:
     """Write, show, and return the exit status."""
     from ..reports import claims, files
 
-    try:
+    with outputs.writing():
         if json:
             files.write(json, trial.as_json())
         if report:
             claims.write(trial, report)
-    except files.Unwritable as error:
-        raise Usage(str(error)) from None
     say(lines(trial, report))
     return GOOD if trial.good() else BAD
 
@@ -107,7 +92,6 @@ def lines(trial: Any, report: Path | None) -> Iterator[str]:
         yield from in_full(trial.judged)
     else:
         yield from by_section(claims.sections(trial))
-        wrong = [one for one in trial.judged if one.verdict == "contradicted"]
         wrong = [(one.claim.id, one.claim.says) for one in trial.judged if one.verdict == "contradicted"]
         yield from named(f"Contradicted ({len(wrong)}):", wrong)
     if trial.errors():
@@ -147,55 +131,3 @@ def by_section(sections: dict[str, list[Any]]) -> Iterator[str]:
         verdicts = [one.verdict for one in judged]
         rows.append((title, *(verdicts.count(name) or "" for name in names)))
     yield from (line.rstrip() for line in tabulate(rows, ("section", *names), tablefmt="simple").splitlines())
-
-
-@contextlib.contextmanager
-def libraries_silenced() -> Iterator[TextIO]:
-    """Standard error for us alone: TensorFlow's start-up messages go past Python, straight to the file descriptor.
-
-    A library's failure is not lost by that: a check that breaks off is reported with its exception.
-    """
-    try:
-        ours = os.dup(2)
-    except OSError:  # there is no standard error
-        with open(os.devnull, "w", encoding="utf-8") as stream:
-            yield stream
-        return
-    sys.stderr.flush()
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        with os.fdopen(os.dup(ours), "w", encoding="utf-8") as stream:
-            yield stream
-    finally:
-        sys.stderr.flush()
-        os.dup2(ours, 2)
-        os.close(ours)
-        os.close(nowhere)
-
-
-class Progress:
-    """One line on standard error that a person can watch, on a terminal only: how many claims are judged."""
-
-    def __init__(self, total: int, stream: TextIO) -> None:
-        self.total = total
-        self.stream = stream
-        self.shown = stream.isatty()
-
-    def __enter__(self) -> Progress:
-        self.write(f"[0/{self.total}]")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.write("")
-
-    def watch(self, judged: Iterable[Any]) -> Iterator[Any]:
-        for number, one in enumerate(judged, 1):
-            self.write(f"[{number}/{self.total}] {one.claim.id}: {one.verdict}")
-            yield one
-
-    def write(self, text: str) -> None:
-        if self.shown:
-            width = shutil.get_terminal_size().columns - 1
-            self.stream.write(f"\r\x1b[2K{text[:width]}")
-            self.stream.flush()

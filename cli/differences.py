@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
-from .main import BAD, GOOD, Usage, natural, say
+from . import outputs, targets
+from .main import BAD, GOOD, natural, say
+from .progress import Progress, libraries_silenced
 
 if TYPE_CHECKING:
     from ..checks.finding import Finding
@@ -26,13 +27,7 @@ def add_parser(commands: Any) -> None:
         "differences",
         help="paper, original code, Caffe and torchvision side by side, and how much each difference does",
     )
-    differences.add_argument(
-        "--impl",
-        action="append",
-        default=[],
-        metavar="NAME|MODULE|FILE",
-        help="prove the equal pairs on this one; may be repeated; default: ours that can run here",
-    )
+    targets.add_option(differences, "prove the equal pairs on ")
     differences.add_argument("--seed", type=natural, default=0, metavar="N", help="of weights and inputs; default: 0")
     differences.add_argument("--json", type=Path, metavar="FILE", help="aspects, effects and pairs as JSON")
     differences.add_argument(
@@ -47,28 +42,15 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, write, show the outcome; returns the exit status."""
-    from .claims import libraries_silenced
-    from .verify import check_outputs
-
-    check_outputs([path for path in (options.json, options.report) if path])
-    targets = chosen(options.impl)
+    outputs.check([path for path in (options.json, options.report) if path])
+    chosen = targets.chosen(options.impl)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before an implementation imports it
-    with libraries_silenced() as stream, Progress(stream) as progress:
-        found = measure(targets, options.seed, progress)
+    with libraries_silenced() as stream, Progress(stream=stream) as progress:
+        found = measure(chosen, options.seed, progress)
     return finish(found, options.json, options.report)
 
 
-def chosen(names: list[str]) -> list[Target]:
-    """What the options name, or ours that can run here, which may be none."""
-    from ..impls import find
-
-    try:
-        return [find.find(name) for name in dict.fromkeys(names or find.runnable())]
-    except find.Unknown as error:
-        raise Usage(str(error)) from None
-
-
-def measure(targets: Iterable[Target], seed: int, progress: Progress) -> Differences:
+def measure(chosen: Iterable[Target], seed: int, progress: Progress) -> Differences:
     """Effects by the oracle, then the pairs on the oracle and on each implementation."""
     from ..checks import effects
     from ..reports import findings_file
@@ -76,12 +58,12 @@ def measure(targets: Iterable[Target], seed: int, progress: Progress) -> Differe
 
     found = tuple(progress.watch(effects.measured(seed), lambda effect: f"{effect.deviation}, scale {effect.scale:g}"))
     flags: dict[str, dict[str, str]] = {}
-    pairs = tuple(progress.watch(findings(targets, seed, flags), lambda finding: f"{finding.impl} {finding.check}"))
+    pairs = tuple(progress.watch(findings(chosen, seed, flags), lambda finding: f"{finding.impl} {finding.check}"))
     environment = findings_file.environment(flags, seed, "cpu", {})["runs"][0]
     return Differences(found, pairs, environment, effects.untrained_scale(seed))
 
 
-def findings(targets: Iterable[Target], seed: int, flags: dict[str, dict[str, str]]) -> Iterator[Finding]:
+def findings(chosen: Iterable[Target], seed: int, flags: dict[str, dict[str, str]]) -> Iterator[Finding]:
     """The pairs' findings; an implementation that cannot be imported is one of them."""
     from ..checks import equal_pairs
     from ..checks.finding import Finding, Status
@@ -89,7 +71,7 @@ def findings(targets: Iterable[Target], seed: int, flags: dict[str, dict[str, st
     from ..impls import find
 
     yield from equal_pairs.of_oracle(seed)
-    for target in targets:
+    for target in chosen:
         try:
             module = find.load(target)
         except Exception as error:
@@ -119,12 +101,10 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
 def finish(found: Differences, json: Path | None, report: Path) -> int:
     from ..reports import differences, files
 
-    try:
+    with outputs.writing():
         if json:
             files.write(json, found.as_json())
         differences.write(found, report)
-    except files.Unwritable as error:
-        raise Usage(str(error)) from None
     say(lines(found, report))
     return GOOD if found.good() else BAD
 
@@ -146,29 +126,3 @@ def lines(found: Differences, report: Path) -> Iterator[str]:
     yield f"report: {report}"
     counts = {name: n for name, n in summary(found.findings).items() if n and name != "verdict"}
     yield f"{'PASS' if found.good() else 'FAIL'}: " + ", ".join(f"{n} {name}" for name, n in counts.items())
-
-
-class Progress:
-    """One line on standard error that a person can watch, on a terminal only."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-        self.shown = stream.isatty()
-
-    def __enter__(self) -> Progress:
-        self.write("starting")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.write("")
-
-    def watch(self, items: Iterable[Any], describe: Any) -> Iterator[Any]:
-        for number, item in enumerate(items, 1):
-            self.write(f"[{number}] {describe(item)}")
-            yield item
-
-    def write(self, text: str) -> None:
-        if self.shown:
-            width = shutil.get_terminal_size().columns - 1
-            self.stream.write(f"\r\x1b[2K{text[:width]}")
-            self.stream.flush()

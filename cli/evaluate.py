@@ -9,7 +9,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from . import outputs, targets
 from .main import BAD, GOOD, Usage, named_variant, natural, say
+from .progress import Progress
 
 INTERRUPTED = 130
 
@@ -17,13 +19,7 @@ INTERRUPTED = 130
 def add_parser(commands: Any) -> None:
     """Add the command to argparse's subparsers."""
     parser = commands.add_parser("evaluate", help="accuracy and agreement on your data, with your weights")
-    parser.add_argument(
-        "--impl",
-        action="append",
-        default=[],
-        metavar="NAME|MODULE|FILE",
-        help="one of ours, a module, or path/to/mine.py; may be repeated; default: ours that can run here",
-    )
+    targets.add_option(parser)
     parser.add_argument("--variant", default="paper", metavar="V", help="default: paper")
     parser.add_argument("--weights", required=True, metavar="FILE", help=".npz, .safetensors or .caffemodel")
     parser.add_argument(
@@ -79,9 +75,8 @@ def run(options: argparse.Namespace) -> int:
     """The command; returns the exit status: 0 done, 1 an implementation crashed or an image could not be decoded."""
     from ..evaluate import evaluation
     from ..evaluate.errors import Failed, Unusable
-    from .verify import check_outputs
 
-    check_outputs([path for path in (options.json, options.report, options.state) if path])
+    outputs.check([path for path in (options.json, options.report, options.state) if path])
     try:
         asked = evaluation.prepare(request(options))
         with evaluation.state_of(asked, options.state) as state:
@@ -113,26 +108,19 @@ def request(options: argparse.Namespace) -> Any:
     from ..evaluate import mean
     from ..evaluate.dataset import Source
     from ..evaluate.evaluation import Request
-    from ..impls import find
 
     if options.engine != "dask" and (options.scheduler or options.workers):
         raise Usage("--scheduler and --workers are Dask's; add --engine dask")
     if options.scheduler and options.workers:
         raise Usage("--workers is of a cluster on this machine, --scheduler names another; give one of them")
     network = named_variant(options.variant)
-    names = list(dict.fromkeys(options.impl)) or find.runnable()
-    if not names:
-        raise Usage("no framework is installed here; pip install -e '.[all]', or name an implementation with --impl")
-    try:
-        targets = [find.find(name) for name in names]
-    except find.Unknown as error:
-        raise Usage(str(error)) from None
+    chosen = targets.at_least_one(options.impl)
     std = mean.three(options.std, "--std")
     if min(std) <= 0:
         raise Usage(f"--std: found {options.std}, expected three numbers above 0")
     data = Source(options.data, options.split, options.labels)
     return Request(
-        targets,
+        chosen,
         network,
         options.weights,
         data,
@@ -149,13 +137,12 @@ def request(options: argparse.Namespace) -> Any:
 def watch(options: argparse.Namespace, asked: Any, state: Any) -> None:
     """Run what is not done yet, with a line on a terminal."""
     from ..evaluate import engines, evaluation
-    from .progress import Progress
 
     if not state.to_do():
         return
     local = options.engine == "local"
     chosen = engines.Local(asked.jobs) if local else engines.Dask(asked.jobs, options.scheduler, options.workers or 1)
-    progress = Progress(asked)  # needs no more of it than `targets`
+    progress = Progress(f"starting {', '.join(target.name for target in asked.targets)}")
     with progress, chosen as engine, closing(evaluation.evaluate(asked, engine, state)) as steps:
         for done in steps:
             progress.write(f"[{done}/{len(state.plan)} batches] {', '.join(job.target.name for job in asked.jobs)}")
@@ -167,15 +154,13 @@ def finish(found: dict[str, Any], options: argparse.Namespace) -> int:
 
     from ..reports import files
 
-    try:
+    with outputs.writing():
         if options.json:
             files.write(options.json, json.dumps(found, indent=1, allow_nan=False) + "\n")
         if options.report:
             from ..reports import evaluation as report  # pandas, only where a report is wanted
 
             report.write(found, options.report)
-    except files.Unwritable as error:
-        raise Usage(str(error)) from None
     say(lines(found))
     if found["unreadable"]:
         names = ", ".join(image["name"] for image in found["unreadable"])

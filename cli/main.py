@@ -26,6 +26,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
+    from . import targets
+
     main = Parser(
         prog="alexnet-parity",
         description="Does an AlexNet compute what the 2012 paper says, the same in every framework? With proof.",
@@ -40,13 +42,7 @@ def parser() -> Parser:
     spec.add_argument("--json", action="store_true", help="as JSON, for other languages")
 
     verify = commands.add_parser("verify", help="verify implementations against the paper and one another")
-    verify.add_argument(
-        "--impl",
-        action="append",
-        default=[],
-        metavar="NAME|MODULE|FILE",
-        help="one of ours, a module, or path/to/mine.py; may be repeated; default: ours that can run here",
-    )
+    targets.add_option(verify)
     verify.add_argument(
         "--variant",
         action="append",

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..checks import catalogue, departure
 from ..checks.finding import Finding
 from ..checks.verify import Session, Unavailable
-from ..impls import find
 from ..reference import variants
 from ..reports import files, findings_file, junit
 from ..reports.findings_file import BadFile, Findings
+from . import outputs
 from .main import BAD, GOOD, Usage, say
 from .progress import Progress
+from .targets import at_least_one
 
 SHOWN = 20  # lines about what follows from a first departure; the rest is in the JSON
 
 
 def verify(options: argparse.Namespace) -> int:
-    outputs = [path for path in (options.json, options.report, options.junit) if path]
-    check_outputs(outputs)
+    outputs.check([path for path in (options.json, options.report, options.junit) if path])
     session = ask(options)
-    with Progress(session) as progress:
+    names = ", ".join(target.name for target in session.targets)
+    with Progress(f"starting {names}") as progress:
         try:
-            found = tuple(session.in_order(progress.watch(session.findings())))
+            found = tuple(session.in_order(watched(session, progress)))
         except Unavailable as error:
             raise Usage(str(error)) from None
     if not found:
@@ -37,6 +38,17 @@ def verify(options: argparse.Namespace) -> int:
         )
     environment = findings_file.environment(session.flags, session.seed, session.device, session.truths.digests)
     return finish(Findings(found, environment), options.json, options.report, options.junit)
+
+
+def watched(session: Session, progress: Progress) -> Iterator[Finding]:
+    """The findings as they come, with a line: how many recordings are in, what was judged last, how many are wrong."""
+    count = 0
+    for finding in session.findings():
+        count += not finding.good()
+        wrong = f", {count} wrong" if count else ""
+        where = f"{finding.impl} {finding.variant} {finding.check} {finding.layer}"
+        progress.write(f"[{session.done}/{session.steps}{wrong}] {where}")
+        yield finding
 
 
 def ask(options: argparse.Namespace) -> Session:
@@ -50,18 +62,11 @@ def ask(options: argparse.Namespace) -> Session:
     except KeyError as error:
         raise Usage(error.args[0]) from None
     nets = list(dict.fromkeys(meant))
-    names = list(dict.fromkeys(options.impl)) or find.runnable()
-    if not names:
-        raise Usage("no framework is installed here; pip install -e '.[all]', or name an implementation with --impl")
-    try:
-        targets = [find.find(name) for name in names]
-    except find.Unknown as error:
-        raise Usage(str(error)) from None
-    return Session(targets, nets, checks, options.seed, options.device, options.timeout)
+    return Session(at_least_one(options.impl), nets, checks, options.seed, options.device, options.timeout)
 
 
 def report(options: argparse.Namespace) -> int:
-    check_outputs([path for path in (options.output, options.json, options.junit) if path])
+    outputs.check([path for path in (options.output, options.json, options.junit) if path])
     try:
         merged = findings_file.merge(options.findings, [findings_file.read(path) for path in options.findings])
     except BadFile as error:
@@ -69,19 +74,9 @@ def report(options: argparse.Namespace) -> int:
     return finish(merged, options.json, options.output, options.junit)
 
 
-def check_outputs(paths: Sequence[Path]) -> None:
-    if len({path.resolve() for path in paths}) < len(paths):
-        raise Usage(f"two outputs into one file: {', '.join(map(str, paths))}; give each its own")
-    try:
-        for path in paths:
-            files.check_writable(path)
-    except files.Unwritable as error:
-        raise Usage(str(error)) from None
-
-
 def finish(found: Findings, json: Path | None, markdown: Path | None, xml: Path | None) -> int:
     """Write what was asked for, show the outcome, return the exit status."""
-    try:
+    with outputs.writing():
         if json:
             files.write(json, found.as_json())
         if xml:
@@ -90,8 +85,6 @@ def finish(found: Findings, json: Path | None, markdown: Path | None, xml: Path 
             from ..reports import parity  # pandas and matplotlib, only where a report is wanted
 
             parity.write(found, markdown)
-    except files.Unwritable as error:
-        raise Usage(str(error)) from None
     say(lines(found))
     return GOOD if found.good() else BAD
 

@@ -12,6 +12,7 @@ from alexnet_parity.checks.deviations import DEVIATIONS
 from alexnet_parity.checks.effects import Effect
 from alexnet_parity.cli import differences
 from alexnet_parity.cli.main import Parser, Usage
+from alexnet_parity.cli.progress import Progress
 from alexnet_parity.impls import find
 
 
@@ -110,6 +111,6 @@ def test_progress_is_for_terminals_only():
     for shown in (True, False):
         stream = Terminal()
         stream.isatty = lambda shown=shown: shown
-        with differences.Progress(stream) as progress:
+        with Progress(stream=stream) as progress:
             assert list(progress.watch("ab", str.upper)) == ["a", "b"]
         assert ("[2] B" in "".join(stream)) is shown

@@ -116,10 +116,12 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation("pooling before LRN", "CaffeNet", pool_first, (13,)),
     Deviation("normalised within maps too", "original code", within_maps, (18,), at="conv2"),
     Deviation("padding 2 + 2", "torchvision", padded(2, 2), (9,), drawn=False),
-    Deviation("padding 1 + 2", "nobody known", padded(1, 2), (9,), drawn=False),
+    Deviation("padding 1 + 2", "not met", padded(1, 2), (9,), drawn=False),
     Deviation("padding 3 + 0", "three zeros on every side", padded(3, 0), (9,), drawn=False),
     Deviation("227 real pixels", "Caffe", larger_image, (2, 9), drawn=False),
-    Deviation("groups ignored", "most single-GPU copies", ungrouped, (20, 22, 23), at="conv2", drawn=False),
+    Deviation(
+        "groups ignored", "copies for one GPU, such as mbrukman's", ungrouped, (20, 22, 23), at="conv2", drawn=False
+    ),
     Deviation("pooling rounded up", "original code, Caffe", rounded_up, (19,)),
     Deviation("last ReLU after pool5", "original code", last_relu_after_pool, (24,), at="conv5"),
     Deviation("dropout before fc6 and fc7", "torchvision", dropout_first, (28,), at="fc6"),

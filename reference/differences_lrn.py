@@ -87,7 +87,7 @@ LAYER = "whole tensor"
 CONVENTIONS: tuple[Convention, ...] = (
     Convention("the paper", "k", False, False, "whole layer", "n = {size}, k = {k}, alpha = {alpha}, beta = {beta}",
                (paper("Section 3.3"),)),
-    Convention("the authors' code, 2012", "minDiv", True, False, "a tower", CONFIG + ", minDiv={k}",
+    Convention("the authors' code, 2012", "minDiv", True, False, "layer object: a tower", CONFIG + ", minDiv={k}",
                (Source("original", "layer.py", "1183"), Source("original", "layers/layer-params-145.cfg", "137-155")),
                own_towers=True),
     Convention("cuda-convnet", "fixed at 1", True, False, "layer object", "",

@@ -252,7 +252,7 @@ ROWS: tuple[Read, ...] = (
         "dropout acts on the",
         ARCHITECTURE,
         dropped,
-        (paper("Section 4.2"), net("256-292"), caffe("294-302"), model("33-41")),
+        (paper("Section 4.2"), net("256-292"), caffe("294-302"), caffe("334-342"), model("33-41")),
         notes={"torchvision": "; none before fc8"},
     ),
     Read(

@@ -34,13 +34,17 @@ ASPECTS: tuple[Aspect, ...] = (
         TRAINING,
         (
             same("that of the weights, the same in all layers"),
-            differs("0.02 at first, twice the weights'; lowered apart: 0.02 (2012) and 0.002 (2010) at the end"),
+            differs(
+                "their own: 0.02 (2012) and 0.002 (2010) at the end, the weights' 0.00001; 0.02 to the weights' 0.01 in a "
+                "sister net's file (153)"
+            ),
             differs("twice the weights', always"),
             same("that of the weights"),
         ),
         paper("Section 5"),
         Source("original", RUN_2012, "17-23"),
         Source("original", RUN_2010, "17-23"),
+        Source("original", "layers/layer-params-153.cfg"),
         Source("caffe", TRAIN_VAL, "45-52"),
         TRAIN,
     ),

@@ -92,7 +92,7 @@ class Hypothesis:
 
 
 HYPOTHESES: tuple[Hypothesis, ...] = (
-    Hypothesis("A", "227, no padding", 227, who="Caffe; most Keras copies"),
+    Hypothesis("A", "227, no padding", 227, who="Caffe; many Keras copies"),
     Hypothesis("B", "224, no padding, rounded down", 224, who="the naive reading"),
     Hypothesis("C", "224, rounded up: three zeros right and bottom", 224, ceil=True, who="the authors' code"),
     Hypothesis("D", "224, 1 before, 2 after", 224, 1, 2),

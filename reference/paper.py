@@ -58,4 +58,4 @@ def single_tower() -> Network:
     for layer in network.layers:
         if isinstance(layer, Conv):
             network = network.edit(layer.name, groups=1)
-    return network.renamed("single-tower", "the paper without groups, as most public copies have it")
+    return network.renamed("single-tower", "the paper without groups, as many public copies have it")

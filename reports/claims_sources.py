@@ -22,7 +22,7 @@ ABOUT = {
     "CHM": "the authors' code of 2012, as the Computer History Museum released it",
     "CC1": "cuda-convnet, the code that the paper cites",
     "CC2": "cuda-convnet2, its successor",
-    "Caffe": "the reference re-implementation",
+    "Caffe": "a re-implementation by Berkeley",
     "TV": "torchvision",
     "MBR": "re-implementations in Keras and others",
 }

@@ -77,7 +77,7 @@ def row(h: Hypothesis) -> tuple[str, ...]:
 
 
 AUTHORS = """The museum's release of the 2012 code ([computerhistory/AlexNet-Source-Code](https://github.com/computerhistory/AlexNet-Source-Code)
-at 2f8b81f) and the public cuda-convnet that its GPU kernels come from decide it:
+at 2f8b81f) decides it, with the public cuda-convnet and cuda-convnet2, from which we read what GPU kernels do, since the release lacks them:
 
 - `layer.py`, line 1004, computes a convolution's number of windows with a ceiling; `layers/layers-145.cfg` (the paper's network) says
   `padding=0`. So conv1 makes ceil((224 - 11) / 4) + 1 = 55 windows, the last of which needs 3 pixels that are not there.

@@ -81,7 +81,7 @@ def maps_of_layer_1(facts: Facts) -> Outcome:
         f"({side} - {conv.kernel}) / {conv.stride} + 1 = {exact:g}, and no padding is mentioned. The authors' code rounds "
         f"{facts.original.fact('conv-outputs-rounded')}, to {theirs}, and reads the {missing} missing rows and columns, at the "
         f"bottom and right, as {facts.original.fact('missing-pixels-read-as')}; of 54, 55 and 56 its partialSums of "
-        f"{' and '.join(map(str, parts))} admit {', '.join(map(str, divides)) or 'none'}."
+        f"{' and, in a sister net, '.join(map(str, parts))} admit {', '.join(map(str, divides)) or 'none'}."
     )
     return Outcome(Verdict.UNDERSPECIFIED if padded == theirs == MAPS["conv1"] else Verdict.CONTRADICTED, evidence)
 

@@ -40,7 +40,7 @@ def without(facts: Facts) -> Outcome:
 def with_(facts: Facts) -> Outcome:
     net = facts.original.net(WITH)
     evidence = (
-        f"No log is public: the figure stands in the first line of the parameter file of a net of "
+        f"No log was found: the figure stands in the first line of the parameter file of a net of "
         f"{net.parameter_count():,} parameters."
     )
     return Outcome(Verdict.NOT_CHECKABLE, evidence)
@@ -77,4 +77,6 @@ def specified(facts: Facts) -> Outcome:
         f"{len(nets)} of the two nets are public with layers, initial weights, rates, momentum and decay"
         f"{'' if not gaps else ', but for ' + ', '.join(gaps)}; which of the revisions is meant, the footnote does not say."
     )
-    return holds_if(len(nets) == 2 and not gaps, evidence)
+    if len(nets) < 2 or gaps:
+        return Outcome(Verdict.CONTRADICTED, evidence)
+    return Outcome(Verdict.UNDERSPECIFIED if published.EARLIER_11PCT_DIFFERS else Verdict.HOLDS, evidence)

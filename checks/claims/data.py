@@ -23,13 +23,15 @@ SIDE, TOP = 256, 5
 @decides("data-imagenet-15m-22k")
 def imagenet(facts: Facts) -> Outcome:
     outputs = sum(facts.original.fact("outputs-146-2011"))
-    images = facts.original.fact("largest-batch-146-2011") * facts.original.fact("images-per-batch-file")
+    per_file = facts.original.fact("images-per-batch-file")
+    images = facts.original.fact("largest-batch-146-2011") * per_file
     rounded = round(outputs, -3) == CATEGORIES
     evidence = (
         f"The authors' net for the release of Fall 2011 has {outputs:,} outputs: "
         f"{'22,000 when rounded' if rounded else 'not 22,000 even when rounded'}, "
-        f"{'over' if outputs > CATEGORIES else 'not over'} 22,000. The last batch that its notes name is image "
-        f"{images:,}, {'consistent with' if images <= IMAGES else 'beyond'} {IMAGES / 1e6:.0f} million."
+        f"{'over' if outputs > CATEGORIES else 'not over'} 22,000. The last batch file that its notes name ends "
+        f"at image {images:,} if each holds {per_file:,}, {'consistent with' if images <= IMAGES else 'beyond'} "
+        f"{IMAGES / 1e6:.0f} million."
     )
     if not rounded:
         return Outcome(Verdict.CONTRADICTED, evidence)
@@ -40,7 +42,8 @@ def imagenet(facts: Facts) -> Outcome:
 def contest(_: Facts) -> Outcome:
     page = published.CONTEST_2010
     evidence = (
-        f"The page of ILSVRC-{page.year} says that it was held as a taster competition with the {page.held_with}."
+        f"The page of ILSVRC-{page.year} says that it was held as a taster competition with the {page.held_with}; the "
+        "organisers thank PASCAL VOC for its partnership from 2010 to 2012."
     )
     return holds_if(page.year == 2010 and "PASCAL" in page.held_with, evidence)
 
@@ -109,6 +112,7 @@ def year_of_experiments(facts: Facts) -> Outcome:
         f"Scored on the test set of ILSVRC-2010: {', '.join(on_test) or 'none'}. On the validation set of 2012, "
         f"which the text does not say: {', '.join(elsewhere)}."
     )
+    evidence += " (Their notes name no year; the figures are those of 2012.)"
     return Outcome(Verdict.UNDERSPECIFIED if on_test else Verdict.CONTRADICTED, evidence)
 
 
@@ -227,6 +231,7 @@ def raw_rgb(_: Facts) -> Outcome:
     evidence = (
         f"An RGB image of {SIDE} x {SIDE} comes through {'bit for bit' if same else 'changed'}, red first, as "
         f"{pixels.min():g} to {pixels.max():g}; less a mean it spans {centred.min():g} to {centred.max():g}. The authors "
-        "convert to RGB and keep the bytes."
+        "convert to RGB and keep the bytes (but see data-no-other-preprocessing: divided by 1.1 in training while the colour "
+        "noise is on)."
     )
     return holds_if(same, evidence)

@@ -108,7 +108,10 @@ def composition(_: Facts) -> Outcome:
     missing = [net for net in five if net not in seven]
     added = [net for net in seven if net not in five]
     fall_2011 = [net for net in added if published_results.PRETRAINED.get(net) == "Fall 2011"]
-    origin = ", ".join(f"{net} ({published_results.PRETRAINED.get(net, 'not pre-trained')})" for net in added)
+    pretrained = {net: published_results.PRETRAINED.get(net) for net in added}
+    origin = ", ".join(
+        f"{net} (by the notes {f'on {on}' if on else 'not'} pre-trained)" for net, on in pretrained.items()
+    )
     says = f"The winning file's name adds {origin} to the five nets and lacks {', '.join(missing) or 'none'} of them."
     return holds_if(not missing and len(fall_2011) == len(added) == 2, says)
 

@@ -137,8 +137,9 @@ def removing_a_convolution(facts: Facts) -> Outcome:
     depths = {name: len(stems(facts.original.net(name).of_type("conv"))) for name in nets}
     fewest = min(depths.values())
     evidence = (
-        f"None of the {len(nets)} trained nets whose notes are at hand lacks a convolution: they have {fewest} to "
-        f"{max(depths.values())}. The claim rests on trainings that nobody has published."
+        f"{'None' if fewest >= 5 else 'One or more'} of the {len(nets)} trained nets whose notes are at hand "
+        f"{'lacks' if fewest >= 5 else 'lack'} a convolution: they have {fewest} to {max(depths.values())}. The authors did "
+        "not publish the trainings that the claim rests on."
     )
     return Outcome(Verdict.NOT_CHECKABLE, evidence)
 

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from ...reference import draws
+from ...reference.claims import published
 from ...reference.spec import Lrn, Pool, Relu
 from . import frameworks, logged
 from .verdict import Facts, Outcome, Verdict, decides, holds_if
@@ -166,9 +167,9 @@ def chosen(facts: Facts) -> Outcome:
     one, two = (facts.original.fact(f"logged-{net}") for net in ("131", "135"))
     top1, top5 = (100 * (two[key] - one[key]) for key in ("top1", "top5"))
     evidence = (
-        f"The one pair of logged runs that differs in a constant alone has k = {offsets[0]} and {offsets[1]}, on the "
-        f"validation set of 2012: {top1:+.2f} points top-1 and {top5:+.2f} top-5 for the k that was kept. How n, alpha and "
-        "beta were chosen was not logged."
+        f"A pair of logged runs that differs in k alone has k = {offsets[0]} and {offsets[1]}, on the validation set of 2012: "
+        f"{top1:+.2f} points top-1 and {top5:+.2f} top-5 for the k that was kept. {'; '.join(published.LRN_TRIALS)}. That such "
+        "trials chose the constants, the notes don't say."
     )
     return Outcome(Verdict.HOLDS if max(top1, top5) < 0 else Verdict.UNDERSPECIFIED, evidence)
 
@@ -180,7 +181,8 @@ def gain(facts: Facts) -> Outcome:
     dropped = [x.name for x in facts.original.net("145").of_type("rnorm")]
     evidence = (
         f"The notes have {logged.shown(without)} without and {logged.shown(with_)} with normalisation, on the validation "
-        f"set of 2012: {gains[0]:.3f} and {gains[1]:.3f} points, {z[0]:.1f} and {z[1]:.1f} standard errors; one run each, "
+        f"set of 2012 (the notes name no year; the figures are those of 2012): {gains[0]:.3f} and {gains[1]:.3f} points, "
+        f"{z[0]:.1f} and {z[1]:.1f} standard errors, if the images had been different ones; one run each, "
         f"and the net without lacks {' and '.join(dropped) or 'nothing else'} as well."
     )
     return holds_if(logged.rounds_to(gains, GAIN), evidence)

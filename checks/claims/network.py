@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import architecture, cifar_norm, figure_2, gpu, logged, lrn, pool, positions, relu
-from .verdict import Facts, Outcome, decides, holds_if
+from .verdict import Facts, Outcome, Verdict, decides
 
 __all__ = ["architecture", "cifar_norm", "figure_2", "gpu", "lrn", "pool", "positions", "relu"]
 
@@ -22,4 +22,5 @@ def order_of_importance(facts: Facts) -> Outcome:
     evidence = (
         f"Logged top-1 gains in points, in the paper's order: {listed}. What ReLU gains, speed, can't be compared."
     )
-    return holds_if(list(gains.values()) == sorted(gains.values(), reverse=True), evidence)
+    ordered = list(gains.values()) == sorted(gains.values(), reverse=True)
+    return Outcome(Verdict.UNDERSPECIFIED if ordered else Verdict.CONTRADICTED, evidence)

@@ -62,8 +62,9 @@ def figure_1(facts: Facts) -> Outcome:
 def several_times(_: Facts) -> Outcome:
     slope = 1 - math.tanh(2) ** 2
     evidence = (
-        f"No pair of runs is public. The mechanism is sure: at an input of 2 the gradient through tanh is {slope:.3f} and "
-        f"through four such layers {slope**4:.1e}, through ReLU 1; how much faster a network learns is not."
+        "The authors' release has no such pair of runs. The mechanism is sure: at an input of 2 the gradient through "
+        f"tanh is {slope:.3f} and through four such layers {slope**4:.1e}, through ReLU 1; how much faster a "
+        "network learns is not."
     )
     return Outcome(Verdict.NOT_CHECKABLE, evidence)
 

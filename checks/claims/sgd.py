@@ -182,7 +182,7 @@ def equal_rates(facts: Facts) -> Outcome:
     first = facts.original.fact("first-rate-153")
     said = [f"run on {year}: {what}" for year, what in own.items()]
     said += [
-        f"biases at {factor:g} times the weights' rate in {len(names)} layers at the end"
+        f"biases at {factor:g} times the weights' rate in {len(names)} layers at the end of the run on 2012"
         for factor, names in times.items()
     ]
     said += [f"in a sister net at {first['epsB'] / first['epsW']:g} times at the start"]
@@ -211,9 +211,8 @@ def divided_by_ten(facts: Facts) -> Outcome:
     says = per_year({year: "divided by " + ", ".join(f"{d:g}" for d in values) for year, values in found.items()})
     epochs = " and ".join(epochs_of(run.reductions()) for run in paper_runs(facts).values())
     good = all(values and set(values) == {10} for values in found.values())
-    return holds_if(
-        good, f"R{says[1:]}. Other epochs in each, {epochs}: by hand, for a reason that the notes don't give."
-    )
+    evidence = f"R{says[1:]}. Other epochs in each, {epochs}: by hand, for a reason that the notes don't give."
+    return Outcome(Verdict.UNDERSPECIFIED if good else Verdict.CONTRADICTED, evidence)
 
 
 @decides("lr-start-0p01")

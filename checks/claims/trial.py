@@ -109,5 +109,5 @@ def orphans(checks: Mapping[str, Check] | None = None) -> list[str]:
 
 def place(check: Check) -> str:
     """Where a check is: "checks/claims/front.py: parameters"."""
-    module = check.__module__.rpartition(".")[2]
-    return f"checks/claims/{module}.py: {getattr(check, '__name__', '?')}"
+    function = getattr(check, "func", check)  # a functools.partial stands for the function in it
+    return f"checks/claims/{function.__module__.rpartition('.')[2]}.py: {function.__name__}"

@@ -22,7 +22,7 @@ LAYERS = (
         "3.5, Figure 2",
         "The maps of layer 1 are 55 x 55.",
         (A, L),
-        f"Section 3.5, {SPEC}; CHM layer.py:1004; CC1 src/cudaconv2/filter_acts.cu:131; {NET}:18,31",
+        f"Figure 2, {SPEC}; CHM layer.py:1004, layers/layers-153.cfg; CC1 src/cudaconv2/filter_acts.cu:131; {NET}:18,31",
     ),
     Claim(
         "arch-stride-rf-centres",

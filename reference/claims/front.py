@@ -115,7 +115,7 @@ DATA = (
         "2",
         "ILSVRC has been held every year since 2010, as part of the PASCAL visual object challenge.",
         (P,),
-        ILSVRC_2010,
+        f"{ILSVRC_2010}; Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, IJCV 2015, acknowledgements",
     ),
     Claim(
         "data-1000-per-class",

@@ -231,7 +231,8 @@ CLAIMS: tuple[Claim, ...] = (
         "5",
         "All layers have the same learning rate.",
         (L,),
-        "CHM layers/layer-params-145-2010.cfg:172-174, layers/layer-params-145.cfg:177-179 and its epsB",
+        "CHM layers/layer-params-145-2010.cfg:172-174, layers/layer-params-145.cfg:177-179 and its epsB; "
+        "layers/layer-params-153.cfg",
     ),
     Claim(
         "lr-manual-div-10",
@@ -239,6 +240,7 @@ CLAIMS: tuple[Claim, ...] = (
         "The rate is adjusted by hand: divided by 10 when the validation error stops improving.",
         (L,),
         "CHM layers/layer-params-145-2010.cfg:170-175, layers/layer-params-145.cfg:169-180",
+        reread="holds, for the tenths and the hand; why and when, which the claim is about, the notes don't give",
     ),
     Claim(
         "lr-start-0p01",

@@ -55,7 +55,8 @@ CLAIMS = (
         "3.3",
         "k, n, alpha and beta were chosen on a validation set.",
         (L,),
-        "CHM layers/layer-params-131.cfg, layers/layer-params-135.cfg, layers/layer-params-134.cfg (notes)",
+        "CHM layers/layer-params-131.cfg, layers/layer-params-135.cfg, layers/layer-params-134.cfg, "
+        "layers/layer-params-100.cfg, layers/layer-params-112.cfg, layers/layer-params-120.cfg (notes)",
     ),
     Claim(
         "lrn-gain-1p4-1p2",
@@ -93,5 +94,6 @@ CLAIMS = (
         "Public code and parameter files specify the CIFAR-10 network.",
         (L,),
         f"CHM example-layers/layers-conv-local-13pct.cfg; {EARLIER_11PCT}; CC2 layers/layers-cifar10-11pct.cfg",
+        reread="holds, before the revisions of the net with normalisation were compared",
     ),
 )

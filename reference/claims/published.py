@@ -74,3 +74,10 @@ EARLIER_11PCT_DIFFERS = {"rnorm1": "added after conv1", "rnorm2": "added after c
 # with 3 GB. bit-tech.net/reviews/tech/graphics/nvidia-geforce-gtx-580-review/2
 GTX_580_FLOPS = 512 * 1.544e9 * 2
 GTX_580_BYTES = 3 * 2**30
+
+# Trials of normalisation constants in the authors' notes. CHM layers/layer-params-134.cfg, -100.cfg, -112.cfg, -120.cfg.
+LRN_TRIALS = (
+    "k = 0.25 was put on hold at epoch 13 (134)",
+    "alpha = 0.001 with beta = 0.25 was judged slightly worse at epoch 43 (100)",
+    "n = 5 was tried for 9 (112, 120)",
+)

@@ -48,7 +48,7 @@ class Larger:
 
 # CHM layers/layer-params-114.cfg:187, -120-4gpu.cfg, -130.cfg, -141.cfg (before its pre-training).
 LARGER = (
-    Larger("114", "a third hidden layer", False, "worse than with two"),
+    Larger("114", "a third hidden layer", False, "worse than with two at epoch 40"),
     Larger("120-4gpu", "four GPUs", False, "overfitting"),
     Larger("130", "four GPUs, wider conv2", False, "hardly better, if at all"),
     Larger("141", "a sixth convolution", False, "overfitting"),

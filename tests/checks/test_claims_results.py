@@ -23,7 +23,7 @@ EXPECTED = {
     "res-2012-5cnn-val": (NOT, ["18.21%", "18.57%", "16.42%"]),
     "res-2012-5cnn-similar": (UNDER, ["60,870,376", "60,965,224", "64 instead of 96"]),
     "res-2012-1cnn-star": (HOLDS, ["38.99%", "16.62%"]),
-    "res-star-pretraining-path": (UNDER, ["Fall 2009", "21,843", "8.11295", "1024 + 1024"]),
+    "res-star-pretraining-path": (UNDER, ["Fall 2009", "21,843", "batch 11,295", "1024 + 1024"]),
     "res-sixth-conv": (HOLDS, ["128", "3 x 3", "pool3a, pool3b"]),
     "res-2012-7cnn-test": (HOLDS, ["0.15315", "15.3%", "7 nets"]),
     "res-2012-7cnn-val": (NOT, ["16.62%", "15.3"]),
@@ -42,7 +42,7 @@ EXPECTED = {
     "qual-pixel-l2": (NOT, []),
     "disc-middle-layer-2pct": (NOT, ["145 (5)", "146-2012-2011 (6)"]),
     "disc-no-unsupervised": (HOLDS, ["0 of the 15", "16"]),
-    "disc-larger-longer-better": (AGAINST, ["135", "0.41", "114", "130"]),
+    "disc-larger-longer-better": (UNDER, ["135", "0.41", "1.70", "114", "130"]),
 }
 BY_ID = {claim.id: claim for claim in CLAIMS}
 

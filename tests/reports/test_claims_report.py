@@ -235,3 +235,10 @@ def test_files_of_this_project_that_the_ledger_names_exist():
     for one in ledger.CLAIMS:
         for path in re.findall(r"\b(?:reference|checks|impls)/[\w./]+\.py", one.source):
             assert Path(PROJECT, path).is_file(), (one.id, path)
+
+
+def test_every_check_is_in_a_file_of_this_project_under_its_own_name():
+    for one in checks.verdicts(Facts()):
+        file, _, function = one.check.partition(": ")
+        text = (Path(__file__).parents[2] / file).read_text(encoding="utf-8")
+        assert f"def {function}(" in text, one.check

@@ -98,6 +98,8 @@ def lines(trial: Any, report: Path | None) -> Iterator[str]:
         yield from named(f"Without a verdict ({len(trial.errors())}):", trial.errors())
     if report:
         yield f"report: {report}"
+    parsed = ", ".join(sorted(trial.parsed))
+    yield f"original code: {f'parsed {parsed}; the rest' if parsed else 'all'} as recorded"
     yield f"{trial.summary['verdict']}: {claims.in_words(trial)}"
 
 

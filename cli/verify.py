@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..checks import catalogue, departure
@@ -18,6 +18,7 @@ from .main import BAD, GOOD, Usage, say
 from .progress import Progress
 from .targets import at_least_one
 
+MANY = 3  # variants; of more, what passes is folded
 SHOWN = 20  # lines about what follows from a first departure; the rest is in the JSON
 
 
@@ -90,15 +91,8 @@ def finish(found: Findings, json: Path | None, markdown: Path | None, xml: Path 
 
 
 def lines(found: Findings) -> Iterator[str]:
-    """A line for each implementation, variant and check, then everything that is wrong, then the verdict."""
-    groups: dict[tuple[str, str, str], list[Finding]] = defaultdict(list)
-    for finding in found.findings:
-        groups[finding.impl, finding.variant, finding.check].append(finding)
-    for (impl, variant, check), findings in groups.items():
-        worst = max((f.error_over_bound for f in findings if f.error_over_bound is not None), default=0.0)
-        share = f"at most {worst:.1%} of the bound" if 0 < worst <= 1 else ""
-        counts = ", ".join(f"{n} {name}" for name, n in count(findings).items())
-        yield (f"{impl:<22} {variant:<18} {check:<24} {counts:<18} {share}".rstrip())
+    """What was checked, then everything that is wrong, then the verdict."""
+    yield from checked(found.findings)
     wrong, first = departure.in_order(found.findings), departure.first(found.findings)
     rest = [finding for finding in wrong if finding not in first]
     if first:
@@ -110,6 +104,23 @@ def lines(found: Findings) -> Iterator[str]:
     if len(rest) > SHOWN:
         yield f"... and {len(rest) - SHOWN} more (--json FILE has them all)"
     yield (f"{found.summary['verdict']}: " + ", ".join(f"{n} {name}" for name, n in count(found.findings).items()))
+
+
+def checked(found: Sequence[Finding]) -> Iterator[str]:
+    """A line for each implementation, variant and check; of many variants, one for all checks where nothing is wrong."""
+    groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    for finding in found:
+        groups[finding.impl, finding.variant].append(finding)
+    many = len({variant for _, variant in groups}) > MANY
+    for (impl, variant), findings in groups.items():
+        checks = [f.check for f in findings]
+        fold = many and len(set(checks)) > 1 and all(f.good() for f in findings)
+        for name in ["all checks"] if fold else dict.fromkeys(checks):
+            those = [f for f, check in zip(findings, checks, strict=True) if fold or check == name]
+            worst = max((f.error_over_bound for f in those if f.error_over_bound is not None), default=0.0)
+            share = f"at most {worst:.1%} of the bound" if 0 < worst <= 1 else ""
+            counts = ", ".join(f"{n} {status}" for status, n in count(those).items())
+            yield f"{impl:<22} {variant:<18} {name:<24} {counts:<18} {share}".rstrip()
 
 
 def count(findings: Iterable[Finding]) -> dict[str, int]:

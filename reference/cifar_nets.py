@@ -1,7 +1,7 @@
 """The CIFAR-10 networks: cuda-convnet's three, which Section 3.3 speaks of, and the Keras net that this project began with.
 
-Sources: akrizhevsky/cuda-convnet2 @ 3238bf0 and dnouri/cuda-convnet @ e4ac0c1, example-layers/ (18pct, conv-local-13pct) and
-layers/layers-cifar10-11pct.cfg; mbrukman/reimplementing-ml-papers @ d137ca0, alexnet/alexnet_cifar10.py.
+Sources: computerhistory/AlexNet-Source-Code @ 2f8b81f, example-layers/ (18pct, conv-local-13pct); akrizhevsky/cuda-convnet2
+@ 3238bf0, layers/layers-cifar10-11pct.cfg; mbrukman/reimplementing-ml-papers @ d137ca0, alexnet/alexnet_cifar10.py.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 
 from .spec import AFFINE, Conv, Dense, Flatten, Layer, Local, Lrn, Network, Pool, Relu, Softmax, SpatialLrn
 
-EXAMPLES = "dnouri/cuda-convnet @ e4ac0c1, example-layers"
+EXAMPLES = "computerhistory/AlexNet-Source-Code @ 2f8b81f, example-layers"
 CONVNET2 = "akrizhevsky/cuda-convnet2 @ 3238bf0, layers"
 BRUKMAN = "mbrukman/reimplementing-ml-papers @ d137ca0, alexnet"
 

@@ -137,8 +137,9 @@ def eigenvalue_or_deviation(facts: Facts) -> Outcome:
     factor = facts.original.fact("colour-noise-multiplies")
     says = (
         f"The code multiplies by {factor}: the largest, {values.max():.2f}, gives noise of {noise[0]:.1f} grey levels; "
-        f"the eigenvalue {eigenvalues.max():.0f} would give {noise[1]:.0f}. Channels deviate by {as_deviations:.0f} if the "
-        f"values are deviations, {as_variances:.0f} if eigenvalues; published: {known:.0f}."
+        f"the eigenvalue {eigenvalues.max():.0f} would give {noise[1]:.0f}. That the recorded values are deviations: a channel "
+        f"of ImageNet then deviates by {as_deviations:.0f} grey levels, by {as_variances:.0f} were they eigenvalues; "
+        f"{known:.0f} is published."
     )
     return holds_if(factor == "eigenvalues" or not are_deviations, says)
 

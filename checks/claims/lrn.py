@@ -59,8 +59,9 @@ def formula(facts: Facts) -> Outcome:
     same = np.isclose(theirs, layer.alpha, rtol=1e-9)
     evidence = (
         f"With the printed formula, written out by hand, {runs.said(apart)}. The authors' code divides alpha by the "
-        f"size of the window first, so that it multiplies the sum by {theirs:.0e}, not {layer.alpha:.0e}: at activations "
-        f"of {SCALE:.0f} outputs move by {100 * frameworks.moved(printed, coded):.0f}%."
+        f"size of the window first, so that it multiplies the sum by {theirs:.0e}, not {layer.alpha:.0e}: over "
+        f"{a.shape[1]} random maps of scale {SCALE:.0f}, the layer by itself, outputs move by "
+        f"{100 * frameworks.moved(printed, coded):.0f}% (in the network: reports/differences.md)."
         if not same
         else f"With the printed formula {runs.said(apart)}, and alpha is {theirs:.0e} in the authors' code too."
     )
@@ -140,8 +141,9 @@ def order(facts: Facts) -> Outcome:
     evidence = (
         f"In the authors' net {frameworks.listed(signed) if signed else 'no normalisation'} read"
         f"{'s' if len(signed) == 1 else ''} signed numbers, without a ReLU before"
-        f"{': the ReLU of layer 1 comes after its pool' if 'rnorm1a' in signed else ''}. At activations of {SCALE:.0f} this "
-        f"moves what leaves the pool by {moved:.0f}%: {runs[0].said(apart)}."
+        f"{': the ReLU of layer 1 comes after its pool' if 'rnorm1a' in signed else ''}. Over {a.shape[1]} random "
+        f"maps of scale {SCALE:.0f} this moves what leaves the pool by {moved:.0f}% (in the network: reports/differences.md): "
+        f"{runs[0].said(apart)}."
     )
     return holds_if(not signed and not apart, evidence)
 

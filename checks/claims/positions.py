@@ -92,7 +92,8 @@ def other_norms(facts: Facts) -> Outcome:
     evidence = (
         f"The authors' net also normalises within each map: {' and '.join(x.name for x in extra)}, over {one.size} x "
         f"{one.size} pixels, scale {one.scale:g} / {one.size**2}, power {one.pow:g}, between the second normalisation "
-        f"across maps and its pool. At activations of 100 it moves them by {100 * frameworks.moved(a, want):.0f}%: "
+        f"across maps and its pool. Over {a.shape[1]} random maps of scale 100 it "
+        f"moves them by {100 * frameworks.moved(a, want):.0f}% (in the network: reports/differences.md): "
         f"{runs.said(apart)}."
     )
     return Outcome(Verdict.CONTRADICTED, evidence)

@@ -14,6 +14,7 @@ from .main import BAD, GOOD, Usage, named_variant, natural, say
 from .progress import Progress
 
 INTERRUPTED = 130
+NAMED = 5  # images that could not be decoded
 
 
 def add_parser(commands: Any) -> None:
@@ -21,15 +22,16 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("evaluate", help="accuracy and agreement on your data, with your weights")
     targets.add_option(parser)
     parser.add_argument("--variant", default="paper", metavar="V", help="default: paper")
-    parser.add_argument("--weights", required=True, metavar="FILE", help=".npz, .safetensors or .caffemodel")
+    parser.add_argument("--weights", type=name, required=True, metavar="FILE", help=".npz, .safetensors or .caffemodel")
     parser.add_argument(
         "--data",
+        type=name,
         required=True,
         metavar="DIR",
         help="CIFAR-10 (python or binary version), a folder of images for each class, or images with a file of labels",
     )
-    parser.add_argument("--split", default="test", choices=("test", "train"), help="of CIFAR-10; default: test")
-    parser.add_argument("--labels", default="", metavar="FILE", help="a label, or a name and a label, a line; from 0")
+    parser.add_argument("--split", default="", choices=("test", "train"), help="of CIFAR-10; default: test")
+    parser.add_argument("--labels", type=name, metavar="FILE", help="a label, or a name and a label, a line; from 0")
     parser.add_argument(
         "--views", type=int, default=1, choices=(1, 10), help="the centre, or the paper's ten patches; default: 1"
     )
@@ -55,13 +57,25 @@ def add_parser(commands: Any) -> None:
         choices=("fractional", "against", "index"),
         help="equally probable classes: share the place (the authors' code), count against (Caffe), or by index",
     )
-    parser.add_argument("--state", type=Path, metavar="FILE", help="finished batches; the same command goes on from it")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="the outcome, image by image, as JSON")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="a Markdown report")
+    parser.add_argument("--state", type=file, metavar="FILE", help="finished batches; the same command goes on from it")
+    parser.add_argument("--json", type=file, metavar="FILE", help="the outcome, image by image, as JSON")
+    parser.add_argument("--report", type=file, metavar="FILE", help="a Markdown report")
     parser.add_argument("--engine", default="local", choices=("local", "dask"), help="default: local")
     parser.add_argument("--scheduler", default="", metavar="ADDRESS", help="of a running Dask cluster")
     parser.add_argument("--workers", type=positive, metavar="N", help="of a Dask cluster on this machine; default: 1")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda", "auto"), help="default: cpu")
+
+
+def name(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("found '', expected a name")
+    return text
+
+
+def file(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("found '', expected a file name")
+    return Path(text)
 
 
 def positive(text: str) -> int:
@@ -88,10 +102,9 @@ def run(options: argparse.Namespace) -> int:
                 return told(f"interrupted; {kept(options)}", INTERRUPTED)
             except Failed as error:
                 return told(f"{error}{f'; {kept(options)}' if options.state else ''}", BAD)
-            found = evaluation.outcome(asked, options.ties, state)
+            return finish(evaluation.outcome(asked, options.ties, state), options)
     except Unusable as error:
         raise Usage(str(error)) from None
-    return finish(found, options)
 
 
 def told(message: str, status: int) -> int:
@@ -118,7 +131,7 @@ def request(options: argparse.Namespace) -> Any:
     std = mean.three(options.std, "--std")
     if min(std) <= 0:
         raise Usage(f"--std: found {options.std}, expected three numbers above 0")
-    data = Source(options.data, options.split, options.labels)
+    data = Source(options.data, options.split, options.labels or "")
     return Request(
         chosen,
         network,
@@ -148,23 +161,23 @@ def watch(options: argparse.Namespace, asked: Any, state: Any) -> None:
             progress.write(f"[{done}/{len(state.plan)} batches] {', '.join(job.target.name for job in asked.jobs)}")
 
 
-def finish(found: dict[str, Any], options: argparse.Namespace) -> int:
+def finish(outcome: Any, options: argparse.Namespace) -> int:
     """Write what was asked for, show the outcome, return the exit status."""
-    import json
-
     from ..reports import files
 
     with outputs.writing():
         if options.json:
-            files.write(options.json, json.dumps(found, indent=1, allow_nan=False) + "\n")
+            files.write(options.json, outcome.as_json())
         if options.report:
             from ..reports import evaluation as report  # pandas, only where a report is wanted
 
-            report.write(found, options.report)
+            report.write(outcome, options.report)
+    found = outcome.summary
     say(lines(found))
-    if found["unreadable"]:
-        names = ", ".join(image["name"] for image in found["unreadable"])
-        return told(f"could not decode {len(found['unreadable'])} images, which are not counted: {names}", BAD)
+    if lost := [image["name"] for image in found["unreadable"]]:
+        more = f" and {len(lost) - NAMED:,} more (the JSON has them)" if len(lost) > NAMED else ""
+        names = f"{', '.join(lost[:NAMED])}{more}"
+        return told(f"could not decode {len(lost):,} images, which are not counted: {names}", BAD)
     return GOOD
 
 

@@ -12,7 +12,7 @@ from .errors import Unusable
 
 Array = np.ndarray
 
-SPLITS = ("test", "train")
+SPLITS = ("test", "train")  # the first where none is asked for
 
 
 class Dataset(Protocol):
@@ -40,15 +40,18 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """Where the data is: a folder, which split of it (CIFAR-10), its labels (a flat folder of images)."""
+    """Where the data is: a folder, which split of it (CIFAR-10; "": test), its labels (a flat folder of images)."""
 
     path: str
-    split: str = "test"
+    split: str = ""
     labels: str = ""
 
 
 def open_dataset(source: Source) -> Dataset:
-    """The data set in a folder, its format told by what lies there; raises Unusable, also for damaged files."""
+    """The data set in a folder, its format told by what lies there.
+
+    Raises Unusable, also for damaged files, and for a split or labels where the format has none to choose.
+    """
     from . import cifar, folder
 
     path = Path(source.path)
@@ -56,5 +59,11 @@ def open_dataset(source: Source) -> Dataset:
         archive = "; unpack it first" if path.is_file() else ""
         raise Unusable(f"--data {path}: no such folder{archive}")
     if found := cifar.find(path):
-        return cifar.open_cifar(*found, source.split)
+        if source.labels:
+            raise Unusable(f"--labels {source.labels}: found CIFAR-10, which has its own labels; leave --labels out")
+        return cifar.open_cifar(*found, source.split or SPLITS[0])
+    if source.split:
+        raise Unusable(
+            f"--split {source.split}: found no CIFAR-10 files in {path}, and only they have splits; leave it out"
+        )
     return folder.open_folder(path, Path(source.labels) if source.labels else None)

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ from . import judge, mean, weights
 from .batch import Job
 from .dataset import Dataset, Source, open_dataset
 from .engines import Engine
-from .errors import Failed, Unusable, reason
+from .errors import Unusable, reason
 from .process import Answer, threads
-from .result import result
+from .result import Outcome, result
 from .state import State
 
 
@@ -62,8 +62,13 @@ def prepare(request: Request) -> Evaluation:
     network = request.network
     data = open_dataset(request.data)
     check_sizes(network, data)
+    check_views(network, data, request.views)
     centre = request.mean or ",".join(map(str, data.mean))
     image = mean.read(centre, data.stored)
+    if image.ndim == 1 and request.mean_rule != preprocessing.ALIGNED:
+        raise Unusable(
+            f"--mean-rule {request.mean_rule}: found a mean of three numbers, expected a mean image; leave it out"
+        )
     digest = draws.digest(weights.read(Path(request.weights), network))
     first = Job(
         target=request.targets[0],
@@ -135,6 +140,16 @@ def check_sizes(network: Network, data: Dataset) -> None:
         )
 
 
+def check_views(network: Network, data: Dataset, views: int) -> None:
+    """Raise Unusable where several views were asked for and all would be the whole image, or its reflection."""
+    size = network.input_shape[1:]
+    if views > 1 and size == data.stored:
+        read, stored = (" x ".join(map(str, sides)) for sides in (size, data.stored))
+        raise Unusable(
+            f"--views {views}: found {read} of {stored}, expected a network smaller than the stored image; use --views 1"
+        )
+
+
 @contextlib.contextmanager
 def state_of(evaluation: Evaluation, path: Path | None) -> Iterator[State]:
     """The state file; a temporary one where none is asked for."""
@@ -157,26 +172,17 @@ def evaluate(evaluation: Evaluation, engine: Engine, state: State) -> Generator[
             waiting[start] = {job.target.name: engine.submit(job, start, stop) for job in evaluation.jobs}
         if not waiting:
             return
-        wait([f for futures in waiting.values() for f in futures.values() if not f.done()], return_when=FIRST_COMPLETED)
+        undone = [f for futures in waiting.values() for f in futures.values() if not f.done()]
+        if undone:
+            engine.wait(undone)
         for start, futures in list(waiting.items()):
-            answers = {name: answer(future) for name, future in futures.items() if future.done()}
+            answers = {name: engine.answer(future) for name, future in futures.items() if future.done()}
             if len(answers) == len(futures):
                 del waiting[start]
                 state.add(judge.record(start, evaluation.plan[start], answers, evaluation.data))
                 yield len(state.places)
 
 
-def answer(future: Future[Answer]) -> Answer:
-    """A finished future's answer; raises Unusable or Failed, also for what goes wrong on the way to a worker and back."""
-    try:
-        return future.result()
-    except (Unusable, Failed):
-        raise
-    except Exception as error:
-        told = f"{type(error).__name__}: {reason(error)}"
-        raise Failed(f"a worker could not answer ({told}); is this project installed where it runs?") from None
-
-
-def outcome(evaluation: Evaluation, rule: str, state: State) -> dict[str, Any]:
-    """The result of a state in which every batch is done."""
-    return result(evaluation.run, rule, state.batches())
+def outcome(evaluation: Evaluation, rule: str, state: State) -> Outcome:
+    """The result of a state in which every batch is done; it is written while the state is open."""
+    return result(evaluation.run, rule, state.batches)

@@ -80,6 +80,8 @@ class State:
         except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
+            if number == 1:  # somebody's own file: nothing is said of deleting it
+                raise self.foreign()
             raise Unusable(f"--state {self.path}, line {number}: damaged; name another file, or delete this one")
         return row
 

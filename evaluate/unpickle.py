@@ -15,10 +15,14 @@ import numpy as np
 from .errors import Unusable, reason
 
 
+class Forbidden(pickle.UnpicklingError):
+    """The pickle asks for what plain data never needs."""
+
+
 def encoded(text: str, encoding: str) -> bytes:
     """What stands in for `_codecs.encode`, as which Python 3 writes bytes for Python 2: latin-1 and nothing else."""
     if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"bytes in the encoding {encoding!r}")
+        raise Forbidden(f"it wants bytes in the encoding {encoding!r}")
     return text.encode("latin-1")
 
 
@@ -38,16 +42,18 @@ class Unpickler(pickle.Unpickler):
         try:
             return ADMITTED[module, name]
         except KeyError:
-            raise pickle.UnpicklingError(f"it wants to call {module}.{name}, which no such file needs") from None
+            raise Forbidden(f"it wants to call {module}.{name}, which no such file needs") from None
 
     def persistent_load(self, pid: Any) -> Any:
-        raise pickle.UnpicklingError("it refers to objects outside of the file")
+        raise Forbidden("it refers to objects outside of the file")
 
 
 def load(stream: BinaryIO, name: str) -> Any:
     """The object in a pickle, strings of Python 2 as bytes; raises Unusable for whatever is not plain data, whole."""
     try:
         return Unpickler(stream, encoding="bytes").load()
+    except Forbidden as error:
+        raise Unusable(f"{name}: no usable pickle ({reason(error)}); it is no CIFAR-10 file; not loaded") from None
     except Exception as error:  # damaged pickles raise nearly anything
         raise Unusable(
             f"{name}: no usable pickle ({reason(error)}); is it cut short, or of another data set?"

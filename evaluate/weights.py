@@ -60,18 +60,19 @@ def check(path: Path, entries: Mapping[str, Entry], network: Network) -> None:
     for name in entries:
         if name not in wanted:
             has = ", ".join(wanted)
-            raise Unusable(f"{path}: {network.name} has no {name!r}{nearest(name, list(wanted))} It has: {has}")
+            hint = advice(entries) or f"{nearest(name, list(wanted))} It has: {has}"
+            raise Unusable(f"{path}: {network.name} has no {name!r}{hint}")
     for name, shape in wanted.items():
         if name not in entries:
             raise Unusable(
                 f"{path}: found no {name!r}, expected {by(shape)} for {network.name}; it holds "
-                f"{', '.join(entries) or 'nothing'}"
+                f"{', '.join(entries) or 'nothing'}{advice(entries)}"
             )
     for name, shape in wanted.items():
         if not entries[name].fits(entries[name].shape, shape):
             raise Unusable(
                 f"{path}: {name} is {by(entries[name].shape)}, expected {by(shape)} for {network.name}"
-                f"{whose(entries)}; give the variant that the weights are of (--variant)"
+                f"{advice(entries) or '; give the variant that the weights are of (--variant)'}"
             )
 
 
@@ -79,14 +80,14 @@ def by(shape: Shape) -> str:
     return " x ".join(map(str, shape)) or "a single number"
 
 
-def whose(entries: Mapping[str, Entry]) -> str:
-    """The variant that the file's shapes are those of, if there is one."""
+def advice(entries: Mapping[str, Entry]) -> str:
+    """The variant that the file's names and shapes are those of, if there is one."""
     for name in variants.names():
         shapes = variants.variant(name).param_shapes()
         if shapes.keys() == entries.keys() and all(
             entries[key].fits(entries[key].shape, shapes[key]) for key in shapes
         ):
-            return f" (these are the shapes of {name!r})"
+            return f"; these are the shapes of {name!r}: give the variant that the weights are of (--variant)"
     return ""
 
 

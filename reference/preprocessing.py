@@ -17,6 +17,7 @@ Array = np.ndarray
 STORED = 256  # the side of a stored image
 CROP = 224  # the side of a patch
 VIEWS = 10
+DEEP = ("I", "F")  # what the names of Pillow's modes of 16 and 32 bits begin with, and no others
 
 # Which part of the mean image is subtracted from a view: the one that the view shows, as the paper has it; or always
 # the central one, unreflected, as the authors' code did. Source: computerhistory/AlexNet-Source-Code @ 2f8b81f,
@@ -29,9 +30,13 @@ def shorter_side(image: Image.Image, size: int = STORED) -> Array:
 
     Section 2. The longer side is rounded to whole pixels. Only the square is computed: it is mapped back to where it
     lies in the image, so that a very long image takes no more memory than any other.
+
+    Raises ValueError for grey levels that need more than 8 bits: which of them would be 255 nobody has said.
     """
     from PIL import Image
 
+    if image.mode.startswith(DEEP):  # Pillow would cut off whatever is above 255
+        raise ValueError(f"more than 8 bits a channel (mode {image.mode}); save it with 8")
     image = image.convert("RGB")
     box = []
     for side in image.size:

@@ -5,25 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..evaluate.result import SHOWN, Outcome
 from . import files
 from .markdown import short, table
 
-SHOWN = 20  # images listed; the JSON has them all
+
+def write(outcome: Outcome, path: Path) -> None:
+    """The Markdown report; raises files.Unwritable."""
+    files.write(path, document(outcome))
 
 
-def write(found: dict[str, Any], path: Path) -> None:
-    """The Markdown report of a result as `evaluate.result` makes it; raises files.Unwritable."""
-    files.write(path, document(found))
-
-
-def document(found: dict[str, Any]) -> str:
+def document(outcome: Outcome) -> str:
+    found = outcome.summary
     parts = [
         "# AlexNet evaluation",
         summary(found),
         "## Accuracy",
         accuracy(found),
         agreement(found),
-        disagreements(found),
+        disagreements(outcome),
         unreadable(found),
         "## What was run",
         what(found),
@@ -82,18 +82,19 @@ def agreement(found: dict[str, Any]) -> str:
     return "## Agreement\n\n" + table(rows, ("all implementations", "images"))
 
 
-def disagreements(found: dict[str, Any]) -> str:
+def disagreements(outcome: Outcome) -> str:
     """The first images with another top-1 class or other five classes; the margins say how close the call was."""
-    if not found["disagreements"] or len(found["accuracy"]) < 2:
+    found = outcome.summary
+    if not outcome.shown or len(found["accuracy"]) < 2:
         return ""
     impls, names = list(found["accuracy"]), found["run"]["data"]["classes"]
     rows = []
-    for image in found["disagreements"][:SHOWN]:
+    for image in outcome.shown:
         said = image["implementations"]
         where = " and ".join(k for k in ("top-1", "top-5") if not image[f"{k.replace('-', '')}_agrees"])
         calls = [call(said[impl], names) for impl in impls]
         rows.append((image["name"], label(image["label"], names), where, f"{image['difference']:.3g}", *calls))
-    left = len(found["disagreements"]) - len(rows)
+    left = outcome.parted - len(rows)
     rest = f"\n\n... and {left:,} more (the JSON has them all)" if left else ""
     about = (
         "Each implementation's first class, its margin over the second class and, for top-5, that of the fifth class "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -51,12 +51,17 @@ def temporary(path: Path) -> Iterator[Path]:
             os.unlink(name)
 
 
-def write(path: Path, text: str) -> None:
-    """Write to a temporary file beside `path` (beside what it links to), then rename it; raises Unwritable."""
+def write(path: Path, text: str | Iterable[str]) -> None:
+    """Write to a temporary file beside `path` (beside what it links to), then rename it; raises Unwritable.
+
+    `text` may come in pieces, for what is too long to be held.
+    """
+    pieces = [text] if isinstance(text, str) else text
     try:
         path = path.resolve()
         with temporary(path) as part:
-            part.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+            with part.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
+                stream.writelines(pieces)
             part.chmod(0o644)
             os.replace(part, path)
     except (OSError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -16,6 +17,7 @@ import pytest
 from data_files import caffemodel, cifar_binary, cifar_python, class_folders, params
 from harness import NUMPY, run
 
+from alexnet_parity.evaluate import engines
 from alexnet_parity.reference import variants
 
 CIFAR, THIN = "cifar-brukman", "paper-thin"
@@ -139,6 +141,15 @@ def test_the_default_mean_is_the_data_sets_own(files, tmp_path):
         (["--json", "/no/such/folder/f.json"], "no folder"),
         (["--json", "same.txt", "--state", "./same.txt"], "two outputs into one file"),
         (["--state", "/"], "it is a folder"),
+        (["--json", ""], "argument --json: found '', expected a file name"),
+        (["--report", ""], "argument --report: found '', expected a file name"),
+        (["--state", ""], "argument --state: found '', expected a file name"),
+        (["--data", ""], "argument --data: found '', expected a name"),
+        (["--labels", ""], "argument --labels: found '', expected a name"),
+        (["--labels", "labels.txt"], "which has its own labels; leave --labels out"),
+        (["--mean-rule", "central"], "expected a mean image"),
+        (["--variant", "cifar-18pct", "--views", "10"], "found 32 x 32 of 32 x 32"),
+        (["--state", NUMPY], "found another kind of file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -172,6 +183,24 @@ def test_images_that_cannot_be_decoded_are_named_in_one_line(files, tmp_path, ca
         said.err.strip() == f"alexnet-parity: could not decode 2 images, which are not counted: {names[2]}, {names[5]}"
     )
     assert "on 9 images" in said.out
+
+
+def test_a_split_of_photographs_is_bad_usage(files, capsys):
+    assert run(*on_photographs(files, "--split", "test")) == 2
+    assert "only they have splits; leave it out" in capsys.readouterr().err
+
+
+def test_of_many_images_that_cannot_be_decoded_five_are_named(files, tmp_path, capsys):
+    root = class_folders(tmp_path / "photographs", 11, 1)
+    spoiled = sorted(root.glob("*/*"))[:7]
+    for file in spoiled:
+        file.write_bytes(b"no picture")
+    arguments = [root if word == files / "photographs" else word for word in on_photographs(files)]
+    assert run(*arguments, "--json", tmp_path / "e.json") == 1
+    names = [f"{file.parent.name}/{file.name}" for file in spoiled]
+    said = capsys.readouterr().err
+    assert said.endswith(f"not counted: {', '.join(names[:5])} and 2 more (the JSON has them)\n")
+    assert [image["name"] for image in json.loads((tmp_path / "e.json").read_text())["unreadable"]] == names
 
 
 def command(files, *more):
@@ -214,12 +243,79 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_dask_gives_the_same_file(files, tmp_path):
+def test_dask_gives_the_same_file_and_leaves_nothing_else(files, tmp_path):
     pytest.importorskip("distributed")
+    (scratch := tmp_path / "scratch").mkdir()
+    environment = os.environ | {"TMPDIR": str(scratch)}
     for name, more in (("local", ()), ("dask", ("--engine", "dask", "--workers", "2"))):
-        done = subprocess.run(command(files, "--json", tmp_path / name, *more), capture_output=True, check=True)
+        arguments = command(files, "--json", tmp_path / name, *more)
+        done = subprocess.run(arguments, capture_output=True, check=True, env=environment)
         assert done.stderr == b""
+        assert list(scratch.iterdir()) == []
     assert (tmp_path / "local").read_bytes() == (tmp_path / "dask").read_bytes()
+
+
+@pytest.fixture
+def scheduler(tmp_path):
+    """A Dask scheduler in a process of its own: (process, address)."""
+    pytest.importorskip("distributed")
+    file = tmp_path / "scheduler.json"
+    anywhere = ("--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0")
+    with dask("scheduler", tmp_path, *anywhere, "--scheduler-file", file) as process:
+        while not file.exists() or not file.read_text().strip().endswith("}"):
+            assert process.poll() is None
+            time.sleep(0.02)
+        yield process, json.loads(file.read_text())["address"]
+
+
+@contextlib.contextmanager
+def dask(part, folder, *arguments):
+    words = [sys.executable, "-m", f"distributed.cli.dask_{part}", *map(str, arguments)]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_cluster_without_workers_is_one_line(files, scheduler, capsys, monkeypatch):
+    monkeypatch.setattr(engines, "SECONDS", 0.5)
+    _, address = scheduler
+    assert run(*on_cifar(files, "--engine", "dask", "--scheduler", address)) == 2
+    assert capsys.readouterr().err == f"alexnet-parity: no workers at {address}; start `dask worker {address}`\n"
+
+
+def test_the_last_worker_that_ends_is_one_line_and_nothing_is_lost(files, scheduler, tmp_path, capsys, monkeypatch):
+    """The implementation ends the Dask worker that started it."""
+    monkeypatch.setattr(engines, "ALONE", 0.2)
+    _, address = scheduler
+    state = tmp_path / "state"
+    ends = other(tmp_path, f"open({str(state)!r}).read().count('stop') > 2 and os.kill(os.getppid(), 9)")
+    arguments = on_cifar(files, "--impl", ends, "--batch", "2", "--state", state)
+    with dask("worker", tmp_path, address, "--no-nanny", "--nthreads", "1", "--local-directory", tmp_path):
+        assert run(*arguments, "--engine", "dask", "--scheduler", address) == 1
+    said = capsys.readouterr()
+    assert said.err == (
+        f"alexnet-parity: the cluster has no workers left; start `dask worker {address}`; "
+        f"finished batches are kept in {state}: the same command goes on\n"
+    )
+    assert not said.out
+    assert len(state.read_bytes().splitlines()) > 2
+
+
+def test_a_scheduler_that_ends_is_one_line_and_nothing_is_lost(files, scheduler, tmp_path):
+    process, address = scheduler
+    state = tmp_path / "state"
+    ends = other(tmp_path, f"open({str(state)!r}).read().count('stop') > 2 and os.kill({process.pid}, 9)")
+    arguments = command(files, "--impl", ends, "--state", state, "--engine", "dask", "--scheduler", address)
+    with dask("worker", tmp_path, address, "--no-nanny", "--nthreads", "1", "--local-directory", tmp_path):
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"alexnet-parity: the connection to the Dask scheduler at {address} was lost; "
+        f"finished batches are kept in {state}: the same command goes on\n"
+    )
+    assert len(state.read_bytes().splitlines()) > 2
 
 
 def test_a_terminal_sees_progress_and_a_pipe_does_not(files):

@@ -90,7 +90,7 @@ def test_the_digest_is_of_every_byte(tmp_path, version):
 def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path):
     witness = tmp_path / "ran"
     (tmp_path / "test_batch").write_bytes(dangerous_pickle(witness))
-    with pytest.raises(Unusable, match="wants to call"):
+    with pytest.raises(Unusable, match=r"wants to call .*; it is no CIFAR-10 file; not loaded$"):
         opened(tmp_path)
     assert not witness.exists()
     pickle.loads(dangerous_pickle(witness))  # the trap works
@@ -123,6 +123,19 @@ def test_nothing_is_imported_by_a_refused_name(tmp_path):
     with pytest.raises(Unusable):
         opened(tmp_path)
     assert "this" not in sys.modules
+
+
+def test_a_pickle_cut_short_is_called_so(tmp_path):
+    (tmp_path / "test_batch").write_bytes(altered()[:-500])
+    with pytest.raises(Unusable, match=r"is it cut short, or of another data set\?$"):
+        opened(tmp_path)
+
+
+def test_labels_beside_cifar_are_refused(tmp_path):
+    with pytest.raises(
+        Unusable, match=r"--labels x\.txt: found CIFAR-10, which has its own labels; leave --labels out"
+    ):
+        open_dataset(Source(str(cifar_python(tmp_path)), labels="x.txt"))
 
 
 # What is not quite CIFAR-10 -----------------------------------------------------------------------------------------

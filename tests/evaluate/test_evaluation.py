@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections import Counter
 from fractions import Fraction
@@ -76,7 +77,7 @@ class Setting:
             if kept.to_do():
                 with engine(asked.jobs) as running:
                     list(evaluation.evaluate(asked, running, kept))
-            return evaluation.outcome(asked, rule, kept)
+            return json.loads("".join(evaluation.outcome(asked, rule, kept).as_json()))
 
     def leave(self, *names, state, batches):
         """Run some batches and end."""
@@ -240,14 +241,16 @@ def test_a_finished_state_starts_no_process(setting):
         ({"limit": 7}, "count"),
         ({"mean": "90,100,111"}, "mean"),
         ({"std": (1.0, 1.0, 2.0)}, "std"),
-        ({"mean_rule": "central"}, "mean_rule"),
+        ({"mean_rule": "central", "mean": "mean.npy"}, "mean_rule"),
         ({"device": "auto"}, "device"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_defines_a_run_is_in_its_state(setting, change, key):
+def test_what_defines_a_run_is_in_its_state(setting, change, key, monkeypatch):
+    monkeypatch.chdir(setting.folder)
+    np.save("mean.npy", np.zeros((3, 32, 32), np.float32))
     state = setting.folder / "state"
-    setting.ask(NUMPY, state=state)
+    setting.ask(NUMPY, state=state, **{name: value for name, value in change.items() if name == "mean" != key})
     with pytest.raises(Unusable, match=f"it is of another run: {key} is"):
         setting.ask(NUMPY, state=state, **change)
 
@@ -320,6 +323,25 @@ def test_another_number_of_classes_is_refused(setting):
         setting.prepare(NUMPY)
 
 
+@pytest.mark.parametrize("height, width, whole", [(32, 32, True), (32, 24, False), (24, 32, False)])
+def test_ten_views_that_would_be_two_are_refused(setting, height, width, whole):
+    setting.network = small(height, width)
+    np.savez(setting.folder / "w.npz", **params(setting.network))
+    setting.prepare(NUMPY)
+    if not whole:
+        setting.prepare(NUMPY, views=10)
+        return
+    with pytest.raises(Unusable, match=r"found 32 x 32 of 32 x 32, expected a network smaller .*; use --views 1"):
+        setting.prepare(NUMPY, views=10)
+
+
+def test_a_rule_for_a_mean_image_needs_one(setting):
+    with pytest.raises(Unusable, match="--mean-rule central: found a mean of three numbers, expected a mean image"):
+        setting.prepare(NUMPY, mean_rule="central")
+    with pytest.raises(Unusable, match="--mean-rule central: found a mean of three numbers"):
+        setting.prepare(NUMPY, mean_rule="central", mean="")
+
+
 def test_images_that_cannot_be_decoded_are_listed_and_not_counted(setting):
     root = class_folders(setting.folder / "images", 10, 1)
     spoiled = sorted(root.glob("*/*"))[4]
@@ -360,7 +382,7 @@ def test_dask_goes_on_where_the_local_engine_was_left(setting):
 def test_dasks_workers_import_no_implementation_and_its_processes_end(setting):
     distributed = pytest.importorskip("distributed")
     name = setting.implementation("one")
-    with distributed.LocalCluster(1, threads_per_worker=2, dashboard_address=None, silence_logs=50) as running:
+    with distributed.LocalCluster(1, threads_per_worker=2, dashboard_address="127.0.0.1:0", silence_logs=50) as running:
         setting.ask(name, engine=lambda jobs: engines.Dask(jobs, running.scheduler_address))
         with distributed.Client(running) as client:
             (worker,) = client.run(os.getpid).values()
@@ -375,6 +397,32 @@ def test_what_goes_wrong_on_a_dask_worker_is_one_line(setting):
     pytest.importorskip("distributed")
     with pytest.raises(Failed, match=r"one.py: its process exited with status 3"):
         setting.ask(setting.implementation("one", "os._exit(3)"), engine=cluster(1))
+
+
+@pytest.mark.parametrize(
+    "error, words",
+    [
+        (ModuleNotFoundError("No module named 'alexnet_parity'"), "is this project installed where it runs"),
+        (OSError(12, "Cannot allocate memory"), "OSError: Cannot allocate memory"),
+    ],
+    ids=["import", "memory"],
+)
+def test_only_a_missing_module_suggests_to_install(error, words):
+    outer = RuntimeError("Error during deserialization")
+    outer.__cause__ = error
+    for raised in (error, outer):
+        assert ("installed" in str(engines.unanswered(raised))) == isinstance(error, ImportError)
+    assert words in str(engines.unanswered(error))
+
+
+def test_dasks_loggers_are_silent_for_the_run_alone():
+    for name in ("distributed", "distributed.client", "tornado.application"):
+        logging.getLogger(name).setLevel(logging.INFO)
+    with engines.silenced():
+        assert not logging.getLogger("distributed.client").isEnabledFor(logging.CRITICAL)
+        assert not logging.getLogger("distributed.made.later").isEnabledFor(logging.CRITICAL)
+        assert not logging.getLogger("tornado.application").isEnabledFor(logging.CRITICAL)
+    assert logging.getLogger("distributed.client").level == logging.INFO
 
 
 def test_no_scheduler_and_no_dask_are_one_line(setting, monkeypatch):

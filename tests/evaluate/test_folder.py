@@ -85,6 +85,12 @@ def test_no_labels_or_too_many_are_one_line(tmp_path):
         opened(root, tmp_path / "none")
 
 
+@pytest.mark.parametrize("split", ["test", "train"])
+def test_a_split_of_images_in_folders_is_refused(tmp_path, split):
+    with pytest.raises(Unusable, match=f"--split {split}: found no CIFAR-10 files in .*; leave it out"):
+        open_dataset(Source(str(class_folders(tmp_path, 2)), split))
+
+
 def test_images_beside_folders_are_ambiguous(tmp_path):
     root = class_folders(tmp_path, 2)
     picture("astray", 300, 300).save(root / "astray.png")
@@ -113,6 +119,16 @@ def test_a_picture_that_cannot_be_decoded_is_named_when_it_is_asked_for(tmp_path
         with pytest.raises(Unreadable):
             data.pixels(image)
     assert data.pixels(3).shape == (3, 256, 256)
+
+
+def test_a_16_bit_picture_is_not_clipped_but_refused(tmp_path):
+    root = class_folders(tmp_path, 2)
+    ramp = np.linspace(0, 65535, 300 * 280).astype(np.uint16).reshape(280, 300)
+    Image.fromarray(ramp).save(root / "n00000000" / "a.png")
+    data = opened(root)
+    with pytest.raises(Unreadable, match=r"more than 8 bits a channel.*save it with 8"):
+        data.pixels(0)
+    assert data.pixels(1).shape == (3, 256, 256)
 
 
 def test_the_digest_is_of_names_sizes_and_labels(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from alexnet_parity.evaluate import ties
+from alexnet_parity.evaluate.result import SHOWN, Outcome
 from alexnet_parity.reports import evaluation
 
 
@@ -26,7 +27,7 @@ def image(number):
 
 def result(disagreements=2, unreadable=0, impls=("torch", "keras")):
     counts = {"tied": 3, "top1": {"right": 999.5, "share": 0.9995}, "top5": {"right": 1000.0, "share": 1.0}}
-    return {
+    summary = {
         "run": {
             "implementations": dict.fromkeys(impls, "ab" * 32),
             "variant": "paper",
@@ -57,8 +58,8 @@ def result(disagreements=2, unreadable=0, impls=("torch", "keras")):
             "largest_difference": {"difference": 0.25, "image": 7, "name": "val_7.png"},
         },
         "flags": {impl: {"torch": "2.13"} for impl in impls},
-        "disagreements": [image(number) for number in range(disagreements)],
     }
+    return Outcome(summary, tuple(map(image, range(min(disagreements, SHOWN)))), disagreements, tuple)
 
 
 def test_accuracy_agreement_and_the_rule_of_ties_are_there():

@@ -101,6 +101,22 @@ def test_weights_of_another_variant_name_it(saved):
         weights.read(saved(given), variants.variant("paper-thin"))
 
 
+@pytest.mark.parametrize(
+    "given, asked, words",
+    [
+        ("cifar-18pct", "paper-thin", "paper-thin has no 'fc10."),  # a layer that the other has not
+        ("paper-thin", "original-six-conv-thin", "found no 'conv"),  # lacks one that the other has
+    ],
+)
+def test_weights_of_another_variant_with_other_layers_name_it_too(saved, given, asked, words):
+    path = saved(params(variants.variant(given)))
+    with pytest.raises(Unusable, match=words) as error:
+        weights.read(path, variants.variant(asked))
+    assert str(error.value).endswith(
+        f"; these are the shapes of '{given}': give the variant that the weights are of (--variant)"
+    )
+
+
 @pytest.mark.parametrize("part", [0, 0.3, 0.9, 0.999])
 def test_a_file_cut_short_is_one_line(saved, part):
     path = saved(PARAMS)

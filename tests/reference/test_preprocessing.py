@@ -56,6 +56,17 @@ def test_grey_and_transparent_images_become_rgb():
     assert preprocessing.shorter_side(Image.new("RGBA", (30, 20), (9, 8, 7, 255)), 8)[:, 0, 0].tolist() == [9, 8, 7]
 
 
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I", "F"])
+def test_more_than_8_bits_are_refused_not_cut_off(mode):
+    with pytest.raises(ValueError, match="more than 8 bits a channel"):
+        preprocessing.shorter_side(Image.new(mode, (30, 20)), 8)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "LAB", "HSV"])
+def test_every_mode_of_8_bits_is_read(mode):
+    assert preprocessing.shorter_side(Image.new(mode, (30, 20)), 8).shape == (3, 8, 8)
+
+
 def test_the_photograph_of_the_suite_is_the_same_square():
     with Image.open(photograph.path()) as image:
         square = preprocessing.shorter_side(image)

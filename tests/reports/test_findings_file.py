@@ -191,6 +191,24 @@ def test_what_a_link_points_to_is_written(tmp_path):
     assert (tmp_path / "file").read_text() == "text with \\udce9"
 
 
+def test_a_text_may_come_in_pieces(path):
+    files.write(path, (piece for piece in ("one, ", "two, ", "é")))
+    assert path.read_text(encoding="utf-8") == "one, two, é"
+
+
+def test_pieces_that_break_off_replace_nothing(path):
+    before = path.read_text()
+
+    def pieces():
+        yield "new " * 100_000
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        files.write(path, pieces())
+    assert path.read_text() == before
+    assert [p.name for p in path.parent.iterdir()] == ["findings.json"]
+
+
 def test_merging_a_failure_fails():
     merged = findings_file.merge([Path("a"), Path("b")], [findings(), findings(finding(Status.FAIL))])
     assert not merged.good()

@@ -20,17 +20,17 @@ def add_parser(commands: Any) -> None:
     """Put `claims` among the subcommands (what ArgumentParser.add_subparsers returned)."""
     claims = commands.add_parser("claims", help="the paper's claims, each with a verdict and its evidence")
     claims.add_argument("--id", action="append", default=[], metavar="ID", help="this claim only; may be repeated")
-    claims.add_argument("--json", type=Path, metavar="FILE", help="claims, verdicts and evidence as JSON")
+    claims.add_argument("--json", type=outputs.file, metavar="FILE", help="claims, verdicts and evidence as JSON")
     claims.add_argument(
         "-o",
         "--report",
-        type=Path,
+        type=outputs.file,
         metavar="FILE",
         help=f"a Markdown report with a figure beside it; default {DEFAULT_REPORT}, none with --id",
     )
     claims.add_argument(
         "--original-code",
-        type=Path,
+        type=outputs.file,
         metavar="DIR",
         help="parse the authors' configurations in a clone of computerhistory/AlexNet-Source-Code; default: as recorded",
     )

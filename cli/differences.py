@@ -29,11 +29,11 @@ def add_parser(commands: Any) -> None:
     )
     targets.add_option(differences, "prove the equal pairs on ")
     differences.add_argument("--seed", type=natural, default=0, metavar="N", help="of weights and inputs; default: 0")
-    differences.add_argument("--json", type=Path, metavar="FILE", help="aspects, effects and pairs as JSON")
+    differences.add_argument("--json", type=outputs.file, metavar="FILE", help="aspects, effects and pairs as JSON")
     differences.add_argument(
         "-o",
         "--report",
-        type=Path,
+        type=outputs.file,
         default=DEFAULT_REPORT,
         metavar="FILE",
         help=f"a Markdown report with a figure beside it; default: {DEFAULT_REPORT}",

@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from . import outputs, targets
@@ -57,9 +56,11 @@ def add_parser(commands: Any) -> None:
         choices=("fractional", "against", "index"),
         help="equally probable classes: share the place (the authors' code), count against (Caffe), or by index",
     )
-    parser.add_argument("--state", type=file, metavar="FILE", help="finished batches; the same command goes on from it")
-    parser.add_argument("--json", type=file, metavar="FILE", help="the outcome, image by image, as JSON")
-    parser.add_argument("--report", type=file, metavar="FILE", help="a Markdown report")
+    parser.add_argument(
+        "--state", type=outputs.file, metavar="FILE", help="finished batches; the same command goes on from it"
+    )
+    parser.add_argument("--json", type=outputs.file, metavar="FILE", help="the outcome, image by image, as JSON")
+    parser.add_argument("--report", type=outputs.file, metavar="FILE", help="a Markdown report")
     parser.add_argument("--engine", default="local", choices=("local", "dask"), help="default: local")
     parser.add_argument("--scheduler", default="", metavar="ADDRESS", help="of a running Dask cluster")
     parser.add_argument("--workers", type=positive, metavar="N", help="of a Dask cluster on this machine; default: 1")
@@ -70,12 +71,6 @@ def name(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("found '', expected a name")
     return text
-
-
-def file(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError("found '', expected a file name")
-    return Path(text)
 
 
 def positive(text: str) -> int:

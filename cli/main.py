@@ -26,7 +26,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
-    from . import targets
+    from . import outputs, targets
 
     main = Parser(
         prog="alexnet-parity",
@@ -60,15 +60,15 @@ def parser() -> Parser:
         metavar="S",
         help="end an implementation silent for so long; default 600",
     )
-    verify.add_argument("--json", type=Path, metavar="FILE", help="the findings as JSON")
-    verify.add_argument("--report", type=Path, metavar="FILE", help="a Markdown report with figures beside it")
-    verify.add_argument("--junit", type=Path, metavar="FILE", help="the findings as JUnit XML")
+    verify.add_argument("--json", type=outputs.file, metavar="FILE", help="the findings as JSON")
+    verify.add_argument("--report", type=outputs.file, metavar="FILE", help="a Markdown report with figures beside it")
+    verify.add_argument("--junit", type=outputs.file, metavar="FILE", help="the findings as JUnit XML")
 
     report = commands.add_parser("report", help="merge findings of separate runs into one report")
-    report.add_argument("findings", nargs="+", type=Path, metavar="FINDINGS.json")
-    report.add_argument("-o", "--output", type=Path, default=Path("reports/parity.md"), metavar="FILE")
-    report.add_argument("--json", type=Path, metavar="FILE", help="the merged findings as JSON")
-    report.add_argument("--junit", type=Path, metavar="FILE", help="the merged findings as JUnit XML")
+    report.add_argument("findings", nargs="+", type=outputs.file, metavar="FINDINGS.json")
+    report.add_argument("-o", "--output", type=outputs.file, default=Path("reports/parity.md"), metavar="FILE")
+    report.add_argument("--json", type=outputs.file, metavar="FILE", help="the merged findings as JSON")
+    report.add_argument("--junit", type=outputs.file, metavar="FILE", help="the merged findings as JUnit XML")
 
     for name in ELSEWHERE:
         elsewhere(name).add_parser(commands)

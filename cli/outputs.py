@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .main import Usage
+
+
+def file(text: str) -> Path:
+    """An option's file name; `Path('')` would mean the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("found '', expected a file name")
+    return Path(text)
 
 
 def check(paths: Sequence[Path]) -> None:

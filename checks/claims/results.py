@@ -86,7 +86,7 @@ def pretraining_path(facts: Facts) -> Outcome:
     bottleneck = " + ".join(map(str, facts.original.fact("bottleneck-146-2011")))
     says = (
         f"By the notes: {', then '.join(path)}. The Fall 2011 net has {outputs:,} outputs behind a linear layer of {bottleneck} "
-        f"units and was stopped in epoch {int(run.stopped())}, at batch {batch:,}; the paper tells of two steps."
+        f"units and was stopped in epoch {int(run.stopped() or 0)}, at batch {batch:,}; the paper tells of two steps."
     )
     return Outcome(Verdict.HOLDS if path == ("Fall 2011", "ILSVRC-2012") else Verdict.UNDERSPECIFIED, says)
 

@@ -282,3 +282,13 @@ def alive(pid: int) -> bool:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("verify", "--json="), ("report", "a.json", "-o", ""), ("claims", "--report="), ("differences", "-o", "")],
+    ids=str,
+)
+def test_an_empty_file_name_is_told_as_such(arguments, capsys):
+    assert run(*arguments) == 2
+    assert "found '', expected a file name" in capsys.readouterr().err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -83,19 +82,8 @@ def findings(chosen: Iterable[Target], seed: int, flags: dict[str, dict[str, str
                 impl=target.name,
             )
             continue
-        flags[target.name] = versions(getattr(module, "requires", ()))
+        flags[target.name] = find.versions(("numpy", *getattr(module, "requires", ())))
         yield from equal_pairs.of_implementation(module, target.name, seed, flags[target.name])
-
-
-def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Of the packages that an implementation says it needs, as far as they are known."""
-    from importlib import metadata
-
-    found = {}
-    for package in ("numpy", *packages):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[package] = metadata.version(package)
-    return found
 
 
 def finish(found: Differences, json: Path | None, report: Path) -> int:

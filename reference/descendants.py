@@ -15,11 +15,6 @@ CONVNET2 = "akrizhevsky/cuda-convnet2 @ 3238bf0, layers/layers-imagenet-1gpu.cfg
 ONNX = "onnx/onnx, onnx/backend/test/data/light/light_bvlc_alexnet.onnx"
 
 
-def sourced(network: Network, source: str) -> Network:
-    layers = tuple(dataclasses.replace(layer, source=source) for layer in network.layers)
-    return dataclasses.replace(network, layers=layers)
-
-
 def caffe() -> Network:
     """bvlc_alexnet: 227; LRN with Caffe's default k = 1 and alpha / n; pooling rounded up; biases 0.1, not 1.
 
@@ -36,7 +31,7 @@ def caffe() -> Network:
     for dense in ("fc6", "fc7"):
         network = network.edit(dense, init_std=0.005)
     about = "Caffe's bvlc_alexnet: 227, LRN with k = 1 and alpha / n, biases 0.1"
-    return sourced(network, f"{CAFFE}/bvlc_alexnet/train_val.prototxt").renamed("caffe", about)
+    return network.sourced(f"{CAFFE}/bvlc_alexnet/train_val.prototxt").renamed("caffe", about)
 
 
 def caffenet() -> Network:
@@ -46,7 +41,7 @@ def caffenet() -> Network:
         if isinstance(layer, AFFINE) and layer.init_bias:
             network = network.edit(layer.name, init_bias=1.0)
     about = "Caffe's bvlc_reference_caffenet: pooling before normalisation"
-    return sourced(network, f"{CAFFE}/bvlc_reference_caffenet/train_val.prototxt").renamed("caffenet", about)
+    return network.sourced(f"{CAFFE}/bvlc_reference_caffenet/train_val.prototxt").renamed("caffenet", about)
 
 
 def narrow(network: Network) -> Network:
@@ -71,7 +66,7 @@ def one_weird_trick() -> Network:
     about = (
         "torchvision's alexnet, after the 2014 paper: 64 and 192 maps, no LRN, padding 2, dropout before fc6 and fc7"
     )
-    return sourced(network, TORCHVISION).renamed("one-weird-trick", about)
+    return network.sourced(TORCHVISION).renamed("one-weird-trick", about)
 
 
 def cuda_convnet2() -> Network:
@@ -86,7 +81,7 @@ def cuda_convnet2() -> Network:
         network = network.edit(conv, init_std=0.03)
     network = network.edit("fc8", init_bias=-7.0)
     about = "cuda-convnet2's net for one GPU: 64 and 192 maps, LRN before ReLU in layer 1, alpha / n"
-    return sourced(network, CONVNET2).renamed("cuda-convnet2-1gpu", about)
+    return network.sourced(CONVNET2).renamed("cuda-convnet2-1gpu", about)
 
 
 def onnx_zoo() -> Network:
@@ -96,4 +91,4 @@ def onnx_zoo() -> Network:
         network = network.edit(pool, ceil=False)
     network = network.edit("pool5", padding=(0, 1))
     about = "the ONNX model zoo's bvlcalexnet: 224 without padding, 54 x 54, the last pooling padded to reach 6 x 6"
-    return sourced(network, ONNX).renamed("onnx-zoo", about)
+    return network.sourced(ONNX).renamed("onnx-zoo", about)

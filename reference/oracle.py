@@ -110,13 +110,6 @@ def dense(x: Array, weight: Array, bias: Array) -> Array:
     return x @ weight.T + bias
 
 
-def dense_inputs(x: Array, layer: Dense, rows: slice) -> Array:
-    """The part of the inputs (N, I) that these rows of units read: all of it, or their group's."""
-    if layer.groups == 1:
-        return x
-    return np.split(x, layer.groups, axis=1)[rows.start * layer.groups // layer.units]  # (N, I / G)
-
-
 def softmax(x: Array) -> Array:
     powers = np.exp(x - x.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
@@ -136,13 +129,12 @@ def affine(layer: Layer, params: Params, x: Array, change: np.ufunc | None = Non
     if isinstance(layer, Local):
         return local(x, changed(weight, x.dtype, change), bias, layer)
     assert isinstance(layer, Dense)
-    units = layer.units // layer.groups
-    rows = [
-        slice(start, min(start + ROWS, group + units))
-        for group in range(0, layer.units, units)
-        for start in range(group, group + units, ROWS)
-    ]
-    parts = [dense(dense_inputs(x, layer, r), changed(weight[r], x.dtype, change), bias[r]) for r in rows]
+    parts, units = [], layer.units // layer.groups
+    for group, inputs in enumerate(np.split(x, layer.groups, axis=1)):  # (N, I / G)
+        end = (group + 1) * units
+        for start in range(group * units, end, ROWS):
+            rows = slice(start, min(start + ROWS, end))
+            parts.append(dense(inputs, changed(weight[rows], x.dtype, change), bias[rows]))
     return np.concatenate(parts, axis=1)
 
 

@@ -11,14 +11,8 @@ import dataclasses
 from .paper import paper
 from .spec import Conv, Layer, Lrn, Network, Pool, Relu, SpatialLrn
 
-CODE = "computerhistory/AlexNet-Source-Code @ 2f8b81f"
+LAYERS = "computerhistory/AlexNet-Source-Code @ 2f8b81f, layers"
 DIVIDED = 1e-4 / 5  # scale=0.0001, which layer.py:1183 divides by the window's 5 maps
-
-
-def sourced(network: Network, file: str) -> Network:
-    """Every layer with the configuration as its source."""
-    layers = tuple(dataclasses.replace(layer, source=f"{CODE}, layers/{file}") for layer in network.layers)
-    return dataclasses.replace(network, layers=layers)
 
 
 def original() -> Network:
@@ -39,7 +33,7 @@ def original() -> Network:
     for conv in ("conv3", "conv4", "conv5"):
         network = network.edit(conv, init_std=0.03)
     about = "the authors' own network (layers-145): 224 rounded up, LRN within towers and before ReLU, alpha / n"
-    return sourced(network, "layers-145.cfg").renamed("original-2012", about)
+    return network.sourced(f"{LAYERS}/layers-145.cfg").renamed("original-2012", about)
 
 
 def one_tower() -> Network:
@@ -53,14 +47,14 @@ def one_tower() -> Network:
         elif isinstance(layer, Lrn):
             network = network.edit(layer.name, towers=1)
     about = "the authors' one-GPU ablation (layers-145-half): one tower, conv5 and dense layers full width"
-    return sourced(network, "layers-145-half.cfg").renamed("original-one-tower", about)
+    return network.sourced(f"{LAYERS}/layers-145-half.cfg").renamed("original-one-tower", about)
 
 
 def no_lrn() -> Network:
     """layers-148: no normalisation at all, within maps neither."""
     network = original().swap("norm1").swap("norm2").swap("cnorm2")
     about = "the authors' ablation without normalisation (layers-148)"
-    return sourced(network, "layers-148.cfg").renamed("original-no-lrn", about)
+    return network.sourced(f"{LAYERS}/layers-148.cfg").renamed("original-no-lrn", about)
 
 
 def non_overlapping() -> Network:
@@ -71,7 +65,7 @@ def non_overlapping() -> Network:
             network = network.edit(layer.name, kernel=2)
     network = network.edit("conv2", padding=(1, 1)).edit("conv5", padding=(0, 0))
     about = "the authors' ablation with 2 x 2 pooling (layers-147): 55-28-26-13-13-11-6"
-    return sourced(network, "layers-147.cfg").renamed("original-non-overlapping", about)
+    return network.sourced(f"{LAYERS}/layers-147.cfg").renamed("original-non-overlapping", about)
 
 
 def no_communication() -> Network:
@@ -79,7 +73,7 @@ def no_communication() -> Network:
     network = original().edit("conv2", channels=320).edit("conv3", groups=2)
     network = network.edit("fc6", units=8192, groups=2).edit("fc7", groups=2)
     about = "the authors' control without communication between the towers (layers-150)"
-    return sourced(network, "layers-150.cfg").renamed("original-no-communication", about)
+    return network.sourced(f"{LAYERS}/layers-150.cfg").renamed("original-no-communication", about)
 
 
 def six_conv() -> Network:
@@ -88,4 +82,4 @@ def six_conv() -> Network:
     sixth: tuple[Layer, ...] = (Conv("conv6", 256, 3, padding=(1, 1), init_std=0.03, init_bias=1.0), Relu("relu_conv6"))
     network = network.swap("relu5", network["relu5"], *sixth)
     about = "the authors' network with a sixth convolution over pool5 (layers-146-2012-2011)"
-    return sourced(network, "layers-146-2012-2011.cfg").renamed("original-six-conv", about)
+    return network.sourced(f"{LAYERS}/layers-146-2012-2011.cfg").renamed("original-six-conv", about)

@@ -356,5 +356,11 @@ class Network:
                 return Network(f"{self.name}/{layer}", before, (this,), f"{layer} of {self.name} alone")
         raise KeyError(self[layer])  # unreachable for a known name: self[layer] raises first
 
+    def sourced(self, source: str) -> Network:
+        """The same network, `source` given as every layer's source."""
+        return dataclasses.replace(
+            self, layers=tuple(dataclasses.replace(layer, source=source) for layer in self.layers)
+        )
+
     def renamed(self, name: str, about: str) -> Network:
         return dataclasses.replace(self, name=name, about=about)

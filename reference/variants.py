@@ -44,13 +44,25 @@ def thin(network: Network) -> Network:
 
 
 _FULL: dict[str, Callable[[], Network]] = {
-    make().name: make
-    for make in (
-        *(paper, paper_224, single_tower),
-        *(original, one_tower, no_lrn, non_overlapping, no_communication, six_conv),
-        *(caffe, caffenet, one_weird_trick, cuda_convnet2, onnx_zoo),
-        *(cifar_18pct, cifar_13pct, cifar_11pct, cifar_brukman, cifar_brukman_pylearn2),
-    )
+    "paper": paper,
+    "paper-224": paper_224,
+    "single-tower": single_tower,
+    "original-2012": original,
+    "original-one-tower": one_tower,
+    "original-no-lrn": no_lrn,
+    "original-non-overlapping": non_overlapping,
+    "original-no-communication": no_communication,
+    "original-six-conv": six_conv,
+    "caffe": caffe,
+    "caffenet": caffenet,
+    "one-weird-trick": one_weird_trick,
+    "cuda-convnet2-1gpu": cuda_convnet2,
+    "onnx-zoo": onnx_zoo,
+    "cifar-18pct": cifar_18pct,
+    "cifar-13pct": cifar_13pct,
+    "cifar-11pct": cifar_11pct,
+    "cifar-brukman": cifar_brukman,
+    "cifar-brukman-pylearn2": cifar_brukman_pylearn2,
 }
 
 

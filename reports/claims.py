@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import platform
 from collections import Counter
@@ -70,7 +69,7 @@ class Trial:
             "python": platform.python_version(),
             "system": f"{platform.system()} {platform.machine()}",
             "processor": processor(),
-            "implementations": {name: versions(name) for name in self.impls},
+            "implementations": {name: find.versions(find.requires(find.own()[name])) for name in self.impls},
             "original_code": {"parsed": sorted(self.parsed), "else": "recorded"},
         }
 
@@ -100,11 +99,6 @@ def as_dict(judged: Judged) -> dict[str, Any]:
         "reread": claim.reread,
         "check": judged.check,
     }
-
-
-def versions(impl: str) -> dict[str, str]:
-    """Versions of the packages that an implementation of ours needs, without importing them."""
-    return {package: importlib.metadata.version(package) for package in find.requires(find.own()[impl])}
 
 
 def write(trial: Trial, path: Path) -> None:

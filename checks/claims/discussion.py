@@ -6,15 +6,8 @@ import numpy as np
 
 from ...reference import draws
 from ...reference.claims import published_results
-from ...reference.original_code.net import Net
 from . import logged
 from .verdict import Facts, Outcome, Verdict, decides, holds_if
-
-
-def conv_levels(net: Net) -> list[str]:
-    """The names of the convolutional layers without the letter of their tower: conv1, conv2, ..."""
-    return list(dict.fromkeys(layer.name[:5] for layer in net.of_type("conv")))
-
 
 # Section 6.1 -------------------------------------------------------------------------------------------------------------
 
@@ -54,9 +47,8 @@ def retrieval(facts: Facts) -> Outcome:
 
 @decides("disc-middle-layer-2pct")
 def middle_layer(facts: Facts) -> Outcome:
-    levels = {
-        name: len(conv_levels(facts.original.net(name))) for name in facts.original.notes_by_name if name != "145-2010"
-    }
+    nets = [name for name in facts.original.notes_by_name if name != "145-2010"]
+    levels = {name: len(logged.levels(facts.original.net(name).of_type("conv"))) for name in nets}
     said = ", ".join(f"{name} ({count})" for name, count in levels.items())
     says = (
         f"None of the {len(levels)} logged nets at hand lacks a convolution: {said}"

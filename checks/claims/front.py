@@ -75,7 +75,7 @@ def layer_inventory(facts: Facts) -> Outcome:
     *_, final, last = facts.paper.layers
     classes = final.units if isinstance(final, Dense) else 0
     net = facts.original.net("145")
-    theirs = [len(stems(net.of_type(kind))) for kind in ("conv", "fc", "pool")]
+    theirs = [len(logged.levels(net.of_type(kind))) for kind in ("conv", "fc", "pool")]
     softmax = isinstance(last, Softmax) and [layer.outputs for layer in net.learned()][-1] == classes
     evidence = (
         f"As specified: {counts[0]} convolutions, {counts[1]} dense layers, {counts[2]} pools, "
@@ -83,11 +83,6 @@ def layer_inventory(facts: Facts) -> Outcome:
         f"conv, {theirs[1]} fc, {theirs[2]} pool layers."
     )
     return holds_if(counts == theirs == [5, 3, 3] and classes == CLASSES and softmax, evidence)
-
-
-def stems(layers: tuple) -> set[str]:
-    """Names with the letter of the GPU taken off: conv1a and conv1b are one layer."""
-    return {layer.name[:-1] if layer.name[-1] in "ab" else layer.name for layer in layers}
 
 
 @decides("abs-2012-15p3")
@@ -134,7 +129,7 @@ def conv_shares(network: Network) -> dict[str, float]:
 @decides("intro-remove-conv-hurts")
 def removing_a_convolution(facts: Facts) -> Outcome:
     nets = [name for name in facts.original.notes_by_name if name in facts.original.nets]
-    depths = {name: len(stems(facts.original.net(name).of_type("conv"))) for name in nets}
+    depths = {name: len(logged.levels(facts.original.net(name).of_type("conv"))) for name in nets}
     fewest = min(depths.values())
     evidence = (
         f"{'None' if fewest >= 5 else 'One or more'} of the {len(nets)} trained nets whose notes are at hand "

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from ...reference.original_code.code import OriginalCode
+from ...reference.original_code.net import Layer
 from ...reference.original_code.notes import Result
 
 TEST_2010, VALIDATION = 150_000, 50_000  # images
@@ -44,3 +46,8 @@ def whole(rate: float, images: int) -> bool:
     """Is a rate, logged to six decimals, a whole number of `images`?"""
     count = rate * images
     return abs(count - round(count)) <= 0.5e-6 * images
+
+
+def levels(layers: Iterable[Layer]) -> list[str]:
+    """Names with the letter of the GPU taken off, in order: conv1a and conv1b are one layer."""
+    return list(dict.fromkeys(layer.name[:-1] if layer.name[-1] in "ab" else layer.name for layer in layers))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...reference.claims import published_results
 from ...reference.original_code.notes import Result
-from .discussion import conv_levels
+from . import discussion, logged  # noqa: F401  (discussion binds its checks)
 from .ensembles import percent
 from .verdict import Facts, Outcome, Verdict, decides, holds_if
 
@@ -94,13 +94,14 @@ def pretraining_path(facts: Facts) -> Outcome:
 @decides("res-sixth-conv")
 def sixth_convolution(facts: Facts) -> Outcome:
     net = facts.original.net("146-2012-2011")
-    last = [layer for layer in net.of_type("conv") if layer.name[:5] == conv_levels(net)[-1]]
+    levels = logged.levels(net.of_type("conv"))
+    last = [layer for layer in net.of_type("conv") if layer.name[:-1] == levels[-1]]
     read = sorted({name for layer in last for name in layer.inputs})
     pools = sorted(layer.name for layer in net.of_type("pool"))[-2:]
     says = "; ".join(f"{x.name}: {x.filters} kernels of {x.filterSize[0]} x {x.filterSize[0]}" for x in last)
     return holds_if(
-        len(conv_levels(net)) == 6 and read == pools,
-        f"{len(conv_levels(net))} levels of convolutions; {says}, reading {', '.join(read)}.",
+        len(levels) == 6 and read == pools,
+        f"{len(levels)} levels of convolutions; {says}, reading {', '.join(read)}.",
     )
 
 

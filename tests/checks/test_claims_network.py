@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from executed import EXECUTED
 from harness import NUMPY
 from wrong import Broken, Wrong
 
@@ -78,22 +79,6 @@ EXPECTED = {
     "fig2-fc-4096-4096-1000": (HOLDS, ["4096, 4096, 1000"]),
     "fig2-counts-sum": (AGAINST, ["622,312", "-4.3%", "659,272"]),
 }
-EXECUTED = (
-    "relu-definition",
-    "relu-positive-input-learns",
-    "gpu-l3-all-l2",
-    "gpu-l4-same-gpu",
-    "lrn-formula",
-    "lrn-window-bounds",
-    "lrn-n-total-kernels",
-    "lrn-after-relu",
-    "lrn-no-mean-subtraction",
-    "pool-window-centred",
-    "arch-stride-rf-centres",
-    "arch-extra-within-map-norm",
-    "arch-relu-every-layer",
-    "arch-objective",
-)
 
 
 @pytest.fixture(scope="module")

@@ -61,9 +61,10 @@ def test_the_claims_report_has_todays_verdicts():
     text = (ROOT / "reports" / "claims.md").read_text(encoding="utf-8")
     rows = re.findall(r'^\| <a id="([\w-]+)">.*', text, flags=re.MULTILINE)
     lines = dict(zip(rows, re.findall(r"^\| <a id=.*", text, flags=re.MULTILINE), strict=True))
-    for one in trial.verdicts(Facts()):
+    judged = trial.verdicts(Facts())
+    for one in judged:
         assert re.search(rf"\| \**{one.verdict}\** \|", lines[one.claim.id]), one.claim.id
-    counts = [sum(one.verdict == v.value for one in trial.verdicts(Facts())) for v in Verdict]
+    counts = [sum(one.verdict == v.value for one in judged) for v in Verdict]
     assert ", ".join(f"{n} {v.value}" for n, v in zip(counts, Verdict, strict=True)) in text
 
 

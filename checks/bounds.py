@@ -60,6 +60,7 @@ import math
 import numpy as np
 
 from ..reference import oracle
+from ..reference.mistaken import Computed
 from ..reference.spec import AFFINE, Layer, Lrn, Network, Pool, Softmax, SpatialLrn
 
 Array = np.ndarray
@@ -82,6 +83,8 @@ def local_tolerance(layer: Layer, params: Params, x: Array, y: Array) -> Array:
         return U * (oracle.window_counts(x.shape, layer) + 1) * oracle.pool(np.abs(x), layer)
     if isinstance(layer, Softmax):
         return U * y * _softmax_roundings(x, y) + SMALLEST_NORMAL
+    if isinstance(layer, Computed):
+        return U * layer.rounding(params, x, y)
     return np.zeros_like(y)
 
 

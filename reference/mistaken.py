@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .spec import Conv, Layer, Shape
+from .spec import Conv, Layer, Pool, Shape
 
 Array = np.ndarray
 Params = Mapping[str, Array]
@@ -199,6 +199,42 @@ class Dilated(Conv):
     """A convolution whose taps stand `dilation` pixels apart."""
 
     dilation: int = 2
+
+    @property
+    def reach(self) -> int:
+        return (self.kernel - 1) * self.dilation + 1
+
+
+Border = tuple[tuple[int, int], tuple[int, int]]
+
+
+def _fitted(layer: Conv | Pool, border: Border, shape: Shape) -> tuple[int, int]:
+    """(H', W') of windows over maps of `shape` with `border` ((above, below), (left, right)) around them."""
+    sizes = [(sum(b) + n - layer.reach) // layer.stride + 1 for b, n in zip(border, shape[1:], strict=True)]
+    if min(sizes) < 1:
+        raise ValueError(f"{layer.name}: the {layer.reach}-wide window does not fit into {shape}; use a larger input")
+    return sizes[0], sizes[1]
+
+
+@dataclass(frozen=True)
+class BorderedConv(Dilated):
+    """A convolution with its own padding on each of the four sides: `border` ((above, below), (left, right))."""
+
+    dilation: int = 1
+    border: Border = ((0, 0), (0, 0))
+
+    def output(self, shape: Shape) -> Shape:
+        return (self.channels, *_fitted(self, self.border, shape))
+
+
+@dataclass(frozen=True)
+class BorderedPool(Pool):
+    """Pooling with its own padding on each of the four sides, of which only pixels that are there count."""
+
+    border: Border = ((0, 0), (0, 0))
+
+    def output(self, shape: Shape) -> Shape:
+        return (shape[0], *_fitted(self, self.border, shape))
 
 
 # Small things around the layers ---------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from .mistaken import Computed, Dilated
 from .spec import (
     Conv,
     Dense,
@@ -38,7 +39,9 @@ def windows_of(x: Array, layer: Conv | Local | Pool, fill: float = 0.0) -> Array
     """What each window sees, `fill` where it reaches beyond the edge: (N, C, H, W) -> (N, C, H', W', K, K)."""
     pad = borders(layer, x.shape[1:])
     x = np.pad(x, ((0, 0), (0, 0), *pad), constant_values=fill)  # (N, C, above + H + below, left + W + right)
-    windows = sliding_window_view(x, (layer.kernel, layer.kernel), axis=(2, 3))
+    windows = sliding_window_view(x, (layer.reach, layer.reach), axis=(2, 3))
+    if isinstance(layer, Dilated):
+        windows = windows[..., :: layer.dilation, :: layer.dilation]
     return windows[:, :, :: layer.stride, :: layer.stride]
 
 
@@ -155,6 +158,8 @@ def apply(layer: Layer, params: Params, x: Array) -> Array:
             return x
         case Softmax():
             return softmax(x)
+        case Computed():
+            return layer.compute(params, x)
     raise TypeError(f"{layer.name}: the oracle has no {layer.kind} layer")
 
 

@@ -27,6 +27,11 @@ class Layer:
     def kind(self) -> str:
         return type(self).__name__.lower()
 
+    @property
+    def reach(self) -> int:
+        """How many pixels a window spans, in each direction."""
+        return getattr(self, "kernel", 1)
+
     def output(self, shape: Shape) -> Shape:
         """Shape of the output for an input of `shape`; raises ValueError where none exists."""
         return shape
@@ -224,10 +229,10 @@ def _check_groups(layer: Conv | Dense, inputs: int, outputs: int) -> None:
 def _windows(layer: Conv | Local | Pool, size: int) -> int:
     """How many windows fit into `size` pixels and the padding; with `ceil` a cut one counts as well."""
     before, after = layer.padding
-    padded = before + size + after
-    if padded < layer.kernel:
-        raise ValueError(f"{layer.name}: the {layer.kernel}-wide window does not fit into {padded}; use a larger input")
-    whole, rest = divmod(padded - layer.kernel, layer.stride)
+    padded, reach = before + size + after, layer.reach
+    if padded < reach:
+        raise ValueError(f"{layer.name}: the {reach}-wide window does not fit into {padded}; use a larger input")
+    whole, rest = divmod(padded - reach, layer.stride)
     if not rest or isinstance(layer, Local) or not layer.ceil:
         return whole + 1
     starts_inside = (whole + 1) * layer.stride < before + size  # a pooling window must see something
@@ -239,8 +244,10 @@ def borders(layer: Conv | Local | Pool, shape: Shape) -> tuple[tuple[int, int], 
 
     Padding that no window reaches is not counted: with these borders the windows fit and sizes round down.
     """
+    if uneven := getattr(layer, "border", None):
+        return uneven  # type: ignore[no-any-return]
     before, _ = layer.padding
-    ends = [(count - 1) * layer.stride + layer.kernel - before for count in layer.output(shape)[1:]]
+    ends = [(count - 1) * layer.stride + layer.reach - before for count in layer.output(shape)[1:]]
     below, right = (max(0, end - size) for end, size in zip(ends, shape[1:], strict=True))
     return (before, below), (before, right)
 

@@ -1,0 +1,71 @@
+"""Where dropout stands, what it drops and who scales: read off a run in training mode beside one in inference."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from ...reference.mistaken import Affine, RandomDropout
+from ...reference.spec import Dropout, Layer
+from .atoms import Dropped, Unexplained
+from .reading import Reading
+
+RATES = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
+SURE = 5.0  # standard deviations of a share of numbers lost
+
+
+def at_inference_only(inference: list[Reading]) -> list[Reading]:
+    """For what cannot be run in training mode: dropout that is always on is seen all the same."""
+    return [replace(r, layer=combined(r, r)) if isinstance(r.layer, Dropped) else r for r in inference]
+
+
+def with_dropout(inference: list[Reading], training: list[Reading]) -> list[Reading]:
+    """The layers of the inference run, with each dropout where the training run has it and as it is there."""
+    found, i = [], 0
+    names = {r.segment.name for r in inference}
+    for drop in training:
+        here = inference[i] if i < len(inference) else None
+        if isinstance(drop.layer, Dropped):
+            partner = here if here is not None and stands_for_dropout(here.layer) else None
+            i += partner is not None
+            found.append(replace(partner or drop, layer=combined(drop, partner)))
+        elif isinstance(drop.layer, Dropout):  # called so, and dropped nothing
+            i += here is not None and isinstance(here.layer, Dropout)
+        elif isinstance(drop.layer, Unexplained) and drop.segment.name not in names:
+            found.append(drop)
+        else:
+            while here is not None and isinstance(here.layer, Dropout):  # nothing of it in training
+                i += 1
+                here = inference[i] if i < len(inference) else None
+            if here is not None:
+                found.append(here)
+                i += 1
+    return [*found, *(r for r in inference[i:] if not isinstance(r.layer, Dropout))]
+
+
+def stands_for_dropout(layer: Layer) -> bool:
+    return isinstance(layer, Dropout | Dropped) or (isinstance(layer, Affine) and layer.shift == (0.0,))
+
+
+def combined(drop: Reading, partner: Reading | None) -> Layer:
+    """One layer from what training does (zeros, and a factor on the rest) and what inference does (a factor, or zeros too)."""
+    dropped, other = drop.layer, partner.layer if partner is not None else None
+    assert isinstance(dropped, Dropped)
+    scaled, always = abs(dropped.scale - 1) > 1e-4, isinstance(other, Dropped)
+    rate = round(1 - 1 / dropped.scale, 4) if scaled else rate_of(dropped.share, kept_and_lost(drop))
+    factor = other.scale[0] if isinstance(other, Affine) else 1.0
+    name = other.name if other is not None else dropped.name
+    if scaled and not always and factor == 1.0 and not dropped.maps:
+        return Dropout(name, rate)
+    return RandomDropout(name, rate, always, factor, scaled, dropped.maps)
+
+
+def kept_and_lost(drop: Reading) -> int:
+    return max(1, int((drop.x != 0).sum()))
+
+
+def rate_of(share: float, count: int) -> float:
+    """The usual rate that a share of `count` numbers lost is compatible with, or the share itself."""
+    usual = min(RATES, key=lambda rate: abs(rate - share))
+    spread = math.sqrt(usual * (1 - usual) / count)
+    return usual if abs(usual - share) <= SURE * spread else round(share, 3)

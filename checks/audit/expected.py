@@ -1,0 +1,85 @@
+"""The network that a model is held against: a variant, on the input that the model takes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...reference import variants
+from ...reference.spec import AFFINE, Dense, Network, Shape
+from .atoms import Unexplained
+from .facts import Difference, Step, align, differences, family, is_last_dense, steps
+
+CONVENTIONS = ("original-2012", "caffe", "caffenet")  # whose choices are conventions, wherever they are met
+
+
+def on_input(name: str, shape: Shape) -> Network:
+    """The variant on images of this shape; on its own where it does not fit. At 224 the paper is padded as its authors did."""
+    if name == "paper" and shape[1:] == (224, 224):
+        name = "paper-224"
+    network = variants.variant(name)
+    if shape == network.input_shape:
+        return network
+    resized = dataclasses.replace(network, input_shape=shape)
+    try:
+        resized.shapes()
+    except ValueError:
+        return network
+    return resized
+
+
+@dataclass(frozen=True)
+class Match:
+    """A variant beside a found chain."""
+
+    name: str
+    network: Network
+    differences: tuple[Difference, ...]
+    cost: float
+    anchors: int  # layers with weights that have a counterpart of their kind
+
+
+COST = {"field": 0.2, "kind": 0.9, "missing": 1.0, "extra": 1.0, "moved": 1.0, "unexplained": 1.9}
+
+
+def match(name: str, found: Sequence[Step], shape: Shape) -> Match:
+    network = on_input(name, shape)
+    found_differences = tuple(differences(found, steps(network)))
+    cost = sum(price(d, network) for d in found_differences)
+    pairs = [
+        (found[i][0], network.layers[j]) for i, j in align(found, steps(network)) if i is not None and j is not None
+    ]
+    anchors = sum(isinstance(e, AFFINE) and family(f) is family(e) for f, e in pairs)
+    return Match(name, network, found_differences, cost, anchors)
+
+
+def price(difference: Difference, network: Network) -> float:
+    fact = difference.fact
+    if fact.kind == "field" and fact.what in ("channels", "units"):
+        return 0.02 if is_last_dense(network, fact.layer) else 0.1
+    return COST.get(fact.kind, 0.0)
+
+
+def nearest(found: Sequence[Step], shape: Shape) -> Match:
+    """The variant at the least cost; of equals the first, which is the paper."""
+    names = [name for name in variants.names() if not name.endswith("-thin")]
+    small = max(shape[1:]) <= 40
+    able = [name for name in names if name.startswith("cifar") == small] or names
+    return min((match(name, found, shape) for name in able), key=lambda m: m.cost)
+
+
+def is_alexnet(match: Match, found: Sequence[Step]) -> bool:
+    """Enough layers with weights in their places, and not too many others."""
+    expected = sum(isinstance(layer, AFFINE) for layer in match.network.layers)
+    own = sum(isinstance(layer, AFFINE) for layer, _ in found)
+    strange = sum(isinstance(layer, Unexplained) for layer, _ in found)
+    placed = match.anchors >= max(3, 0.6 * expected)
+    return placed and own <= 1.4 * expected and strange <= expected and match.cost <= 0.7 * len(match.network.layers)
+
+
+def counted(found: Sequence[Step]) -> str:
+    """ "20 convolutions and 1 dense layer"."""
+    dense = sum(isinstance(layer, Dense) for layer, _ in found)
+    conv = sum(isinstance(layer, AFFINE) for layer, _ in found) - dense
+    return f"{conv} convolution{'s' * (conv != 1)} and {dense} dense layer{'s' * (dense != 1)}"

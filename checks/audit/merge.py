@@ -1,0 +1,193 @@
+"""From readings of steps to layers: paddings, biases and roundings join the layers that they belong to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ...reference.mistaken import Border, BorderedConv, BorderedPool, Dilated, PaddedMean, Reordered
+from ...reference.spec import AFFINE, Conv, Dense, Dropout, Flatten, Layer, Pool, Shape, borders
+from .atoms import Bias, Padded, Rounded, Same, Unexplained
+from .reading import Reading
+from .tape import Tape
+
+Array = np.ndarray
+
+
+@dataclass
+class Merger:
+    """Takes readings in order; `layers` is what they come to."""
+
+    tape: Tape
+    layers: list[Reading] = field(default_factory=list)
+    held: Reading | None = None  # a padding or rounding that waits for its layer
+    flat: bool = False  # a convolution over all that is left was taken as the flattening it is
+    rows_first: Shape | None = None  # maps (C, H, W) that a channels-last framework flattened in its own order
+
+    def take(self, reading: Reading) -> None:
+        layer = reading.layer
+        if isinstance(layer, Same):
+            self.same(reading)
+        elif isinstance(layer, Padded | Rounded):
+            self.let_go()
+            self.held = reading
+        elif isinstance(layer, Bias):
+            self.bias(reading)
+        else:
+            self.layer(reading)
+
+    def end(self) -> list[Reading]:
+        self.let_go()
+        return self.layers
+
+    def let_go(self) -> None:
+        """A padding or rounding that belongs to no layer stands for itself."""
+        if self.held is not None:
+            held, self.held = self.held, None
+            layer = held.layer
+            says = f"zeros around the maps: {layer.border}" if isinstance(layer, Padded) else ""
+            self.layers.append(held if not says else replace(held, layer=Unexplained(layer.name, says=says)))
+
+    def same(self, reading: Reading) -> None:
+        assert isinstance(reading.layer, Same)
+        kind, _, rate = reading.layer.hint.partition(":")
+        if kind == "dropout":
+            self.layers.append(self.flattened(replace(reading, layer=Dropout(reading.layer.name, float(rate)))))
+
+    def bias(self, reading: Reading) -> None:
+        """An addition behind a layer is its bias, or its bias once more."""
+        last = self.layers[-1] if self.layers else None
+        if last is None or not isinstance(last.layer, AFFINE):
+            self.layers.append(replace(reading, layer=Unexplained(reading.layer.name, says="a vector is added")))
+            return
+        (vector,) = reading.params.values()
+        name, y = f"{last.layer.name}.bias", self.flattened(reading).y
+        op = reading.segment.operations[0]
+        origin = next((t.removeprefix("param:") for t in op.inputs if t.startswith("param:")), "")
+        if not last.origin.get("bias"):
+            merged = replace(last, y=y, params={**last.params, name: vector}, origin={**last.origin, "bias": origin})
+        else:
+            total = last.params[name] + vector
+            merged = replace(last, y=y, params={**last.params, name: total}, quirks=(*last.quirks, "bias-doubled"))
+        self.layers[-1] = merged
+
+    def layer(self, reading: Reading) -> None:
+        if self.held is not None:
+            reading = self.joined(reading)
+        if isinstance(reading.layer, Conv) and over_everything(reading):
+            reading = self.as_dense(reading)
+        reading = self.flattened(reading)
+        if isinstance(reading.layer, Flatten) and self.flat:
+            return
+        if isinstance(reading.layer, Reordered) and reading.layer.order == "hwc" and self.natural(reading):
+            self.rows_first = reading.x.shape[1:]
+            y = reading.x.reshape(len(reading.x), -1)
+            reading = replace(reading, layer=Flatten(reading.layer.name), y=y)
+        elif self.rows_first and isinstance(reading.layer, Dense):
+            reading = self.in_order(reading)
+        self.layers.append(reading)
+
+    def natural(self, reading: Reading) -> bool:
+        """Channels are last in memory, so that flattening in that order is the framework's own way."""
+        return self.tape.layouts.get(reading.segment.x) == "NHWC"
+
+    def in_order(self, reading: Reading) -> Reading:
+        """The first dense layer after it, its inputs counted in the order channel, row, column."""
+        assert self.rows_first is not None
+        c, h, w = self.rows_first
+        self.rows_first = None
+        name = f"{reading.layer.name}.weight"
+        weight = reading.params.get(name)
+        if weight is None or weight.shape[1] != c * h * w:
+            return reading
+        order = np.arange(c * h * w).reshape(h, w, c).transpose(2, 0, 1).ravel()
+        return replace(reading, x=reading.x[:, order], params={**reading.params, name: weight[:, order]})
+
+    def flattened(self, reading: Reading) -> Reading:
+        """Behind a convolution that was a flattening, maps of one pixel are vectors."""
+        if not self.flat or reading.y.ndim != 4:
+            return reading
+        return replace(reading, x=reading.x.reshape(len(reading.x), -1), y=reading.y.reshape(len(reading.y), -1))
+
+    def as_dense(self, reading: Reading) -> Reading:
+        """A convolution whose one window is the whole map: a flattening and a dense layer."""
+        layer = reading.layer
+        assert isinstance(layer, Conv)
+        x, y = reading.x.reshape(len(reading.x), -1), reading.y.reshape(len(reading.y), -1)
+        if not self.flat:
+            flatten = Flatten(f"{layer.name}/flatten")
+            self.layers.append(Reading(flatten, reading.segment, reading.x, x))
+            self.flat = True
+        name = f"{layer.name}.weight"
+        params = {**reading.params, name: reading.params[name].reshape(layer.channels, -1)}
+        return replace(reading, layer=Dense(layer.name, layer.channels, layer.groups), x=x, y=y, params=params)
+
+    def joined(self, reading: Reading) -> Reading:
+        """The layer with the padding or rounding before it."""
+        held, self.held = self.held, None
+        assert held is not None
+        if isinstance(held.layer, Padded) and (layer := with_padding(reading.layer, held)):
+            return replace(reading, layer=layer, x=held.x)
+        if isinstance(held.layer, Rounded) and isinstance(reading.layer, AFFINE):
+            return replace(reading, x=held.x, quirks=rounded(held.layer.to, reading.quirks))
+        self.held = held
+        self.let_go()
+        return reading
+
+
+def rounded(to: str, quirks: tuple[str, ...]) -> tuple[str, ...]:
+    """A layer whose input and weight are rounded alike is computed in that precision."""
+    rest = tuple(quirk for quirk in quirks if quirk not in (to, f"weights-{to}"))
+    return (to, *rest) if rest != quirks else (f"input-{to}", *quirks)
+
+
+def over_everything(reading: Reading) -> bool:
+    layer = reading.layer
+    assert isinstance(layer, Conv)
+    return reading.x.shape[2:] == (layer.kernel, layer.kernel) and reading.y.shape[2:] == (1, 1)
+
+
+def with_padding(layer: Layer, held: Reading) -> Layer | None:
+    """The layer that does the padding itself; None where no layer does just that."""
+    padded = held.layer
+    assert isinstance(padded, Padded)
+    if not isinstance(layer, Conv | Pool):
+        return None
+    shape = (held.x.shape[1], *(n + sum(b) for n, b in zip(held.x.shape[2:], padded.border, strict=True)))
+    own = borders(layer, shape)
+    total: Border = tuple(
+        tuple(a + b for a, b in zip(p, q, strict=True)) for p, q in zip(padded.border, own, strict=True)
+    )  # type: ignore[assignment]
+    if isinstance(layer, Conv):
+        return padded_conv(layer, total) if padded.value == 0 else None
+    if not layer.average and (padded.value == -np.inf or (padded.value == 0 and held.x.min() >= 0)):
+        return padded_pool(layer, total)
+    rows, columns = padded.border
+    if layer.average and padded.value == 0 and len({*rows, *columns}) == 1 and own == ((0, 0), (0, 0)):
+        return PaddedMean(layer.name, layer.kernel, layer.stride, rows[0])
+    return None
+
+
+def padded_conv(layer: Conv, border: Border) -> Conv:
+    dilation = layer.dilation if isinstance(layer, Dilated) else 1
+    geometry = (layer.name, layer.channels, layer.kernel, layer.stride)
+    if border[0] != border[1]:
+        return BorderedConv(*geometry, groups=layer.groups, dilation=dilation, border=border)
+    if dilation > 1:
+        return Dilated(*geometry, border[0], layer.groups, dilation=dilation)
+    return Conv(*geometry, border[0], layer.groups)
+
+
+def padded_pool(layer: Pool, border: Border) -> Pool:
+    if border[0] != border[1]:
+        return BorderedPool(layer.name, layer.kernel, layer.stride, border=border)
+    return Pool(layer.name, layer.kernel, layer.stride, padding=border[0])
+
+
+def merged(readings: list[Reading], tape: Tape) -> list[Reading]:
+    """The layers that the readings come to, in order."""
+    merger = Merger(tape)
+    for reading in readings:
+        merger.take(reading)
+    return merger.end()

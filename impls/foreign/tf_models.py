@@ -1,0 +1,382 @@
+"""Foreign models of TensorFlow: Keras models, modules and functions, TF1-style graphs, saved .keras files.
+
+All of them are recorded one way. The model is traced into a graph, TensorFlow's rewriting of graphs is switched off so that
+what runs is what was written, and every intermediate tensor is fetched in one run. Weights stay variables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from .graph import Array, Graph, Refused, Shape
+from .keras_file import saved_model
+from .tf_frozen import frozen_graph
+from .tf_graph import Plan, as_array
+from .tf_keras_layers import Calls, layer_base, layers_of
+from .tf_shared import Parameters, arranged, flattened, images, layout_for
+
+__all__ = ["frozen_graph", "saved", "subject"]
+
+TRAINING = ("training", "is_training", "train")  # what functions call their switch
+
+
+@contextlib.contextmanager
+def as_written() -> Iterator[None]:
+    """Grappler off: no folding, fusing or pruning of what the model's author wrote."""
+    name = "disable_meta_optimizer"
+    before = tf.config.optimizer.get_experimental_options().get(name, False)
+    tf.config.optimizer.set_experimental_options({name: True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({name: before})
+
+
+@contextlib.contextmanager
+def inlined() -> Iterator[None]:
+    """Functions within the model are traced as part of it."""
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
+# Eager models ---------------------------------------------------------------------------------------------------------
+
+
+class Traced:
+    """A model that is Python code: traced once for each shape and mode, then run as often as wanted."""
+
+    framework = f"tensorflow {tf.__version__}"
+
+    def __init__(self) -> None:
+        self.held = Parameters()
+        self.handles: dict[int, str] = {}  # a variable's handle, by id: its parameter
+        self.ignored: set[int] = set()  # handles of seeds and counters
+        self.arguments: dict[str, tf.Tensor] = {}  # parameters that the function takes and that are no variables
+        self.input_shape: Shape | None = None
+        self.batch: int | None = None
+        self.trains = False
+        self.shape: Sequence[int | None] | None = None  # as the model says it
+        self.dtype = tf.float32
+        self.read: dict[int, Any] = {}  # variables met while tracing
+        self.traces: dict[tuple[Shape, bool], tuple[Any, Plan]] = {}
+
+    @property
+    def parameters(self) -> Mapping[str, Shape]:
+        return self.held.shapes
+
+    @property
+    def frozen(self) -> Sequence[str]:
+        return tuple(self.held.frozen)
+
+    def value(self, name: str) -> Array:
+        return self.held.value(name)
+
+    def load(self, values: Mapping[str, Array]) -> None:
+        self.held.load(values)
+
+    # Each kind of model says these three
+
+    def run(self, x: tf.Tensor, training: bool, arguments: Mapping[str, tf.Tensor]) -> Any:
+        raise NotImplementedError
+
+    def variables(self) -> Iterator[tuple[str, Any, bool]]:
+        """(name, variable, is it learned?)"""
+        raise NotImplementedError
+
+    def layout(self, channels: int) -> str:
+        return layout_for(self.shape, channels)
+
+    def calls(self) -> Calls:
+        return Calls()
+
+    # Recording
+
+    def collect(self) -> None:
+        """Take note of variables that are new: layers make theirs when they are first called."""
+        met = [(variable.name.split(":")[0], variable, variable.trainable) for variable in self.read.values()]
+        for name, variable, learned in (*self.variables(), *met):
+            actual = tensorflow_variable(variable)
+            if id(actual.handle) in self.handles or id(actual.handle) in self.ignored:
+                continue
+            if not actual.dtype.is_floating:
+                self.ignored.add(id(actual.handle))
+                continue
+            added = self.held.add(name, tuple(actual.shape), actual.numpy, writer(actual), learned)
+            self.handles[id(actual.handle)] = added
+
+    def record(self, x: Array, training: bool = False) -> Graph:
+        layout = self.layout(x.shape[1])
+        images = arranged(x, layout)
+        with self.held.kept(), as_written():
+            function, plan = self.traced(images.shape, training)
+            fed = tf.cast(tf.constant(images), self.dtype)
+            values = [as_array(value) for value in function(fed, dict(self.arguments))]
+        return plan.graph(values, layout, as_array(fed)[0])
+
+    def traced(self, shape: Shape, training: bool) -> tuple[Any, Plan]:
+        key = (shape, training)
+        if key not in self.traces:
+            function, plan = self.trace(shape, training)
+            if plan.opaque:  # a function within the model
+                with inlined():
+                    function, plan = self.trace(shape, training)
+            self.traces[key] = function, plan
+        return self.traces[key]
+
+    def trace(self, shape: Shape, training: bool) -> tuple[Any, Plan]:
+        plans = []
+
+        def fetch(x: tf.Tensor, arguments: dict[str, tf.Tensor]) -> list[tf.Tensor]:
+            calls = self.calls()
+            with calls.watched():
+                outputs = flattened(self.run(x, training, arguments))
+            graph = tf.compat.v1.get_default_graph()
+            self.read |= {id(variable): variable for variable in graph.variables}
+            self.collect()
+            plans.append(Plan.of(graph, x, outputs, self.captured(graph, arguments), calls, self.parameters))
+            return plans[-1].fetches
+
+        specs = {name: tf.TensorSpec(value.shape, value.dtype) for name, value in self.arguments.items()}
+        function = tf.function(fetch, autograph=False)
+        concrete = function.get_concrete_function(tf.TensorSpec(shape, self.dtype), specs)
+        return concrete, plans[-1]  # a trace that makes variables is done twice
+
+    def captured(self, graph: Any, arguments: Mapping[str, tf.Tensor]) -> dict[str, str]:
+        """The parameter behind each of the graph's own tensors, by the tensor's name."""
+        found = {tensor.name: name for name, tensor in arguments.items()}
+        for outside, inside in graph.captures:
+            if id(outside) in self.handles:
+                found[inside.name] = self.handles[id(outside)]
+        return found
+
+
+def tensorflow_variable(variable: Any) -> Any:
+    """The tf.Variable in a Keras 3 variable, or the variable itself."""
+    return variable if isinstance(variable, tf.Variable) else variable.value
+
+
+def writer(variable: Any) -> Callable[[Array], Any]:
+    return lambda value: variable.assign(tf.cast(tf.convert_to_tensor(np.asarray(value)), variable.dtype))
+
+
+class KerasModel(Traced):
+    """Functional, Sequential or subclassed."""
+
+    def __init__(self, model: Any, input_shape: Shape | None) -> None:
+        super().__init__()
+        self.model = model
+        self.framework = f"{keras_version(model)} on tensorflow {tf.__version__}"
+        self.trains = True
+        self.shape = declared(model)
+        self.fallback = "NCHW" if image_data_format() == "channels_first" else "NHWC"
+        self.input_shape, self.batch = images(self.shape, self.fallback)
+        self.dtype = input_dtype(model)
+        if self.input_shape is None and input_shape is not None:
+            self.input_shape = tuple(input_shape)
+        if not model.variables and self.input_shape and all(self.input_shape):
+            zeros = np.zeros((self.batch or 1, *self.input_shape), dtype=np.float32)
+            model(tf.constant(arranged(zeros, self.layout(self.input_shape[0]))), training=False)
+        self.collect()
+
+    def layout(self, channels: int) -> str:
+        return layout_for(self.shape, channels, self.fallback)
+
+    def run(self, x: tf.Tensor, training: bool, arguments: Mapping[str, tf.Tensor]) -> Any:
+        return self.model(x, training=training)
+
+    def variables(self) -> Iterator[tuple[str, Any, bool]]:
+        kept = {
+            id(v) for layer in layers_of(self.model) for v in getattr(layer, "_non_trainable_variables", ())
+        }  # a layer that its user froze (trainable = False) still has weights
+        for variable in self.model.variables:
+            name = str(getattr(variable, "path", variable.name)).split(":")[0]
+            yield name.removeprefix(f"{self.model.name}/"), variable, id(variable) not in kept
+
+    def calls(self) -> Calls:
+        return Calls(self.model)
+
+
+def keras_version(model: Any) -> str:
+    package = layer_base(type(model)).__module__.split(".")[0]
+    return f"{package} {__import__(package).__version__}"
+
+
+def image_data_format() -> str:
+    import keras
+
+    return keras.config.image_data_format()
+
+
+def declared(model: Any) -> tuple[int | None, ...] | None:
+    """The input shape that a Keras model says; raises Refused for several inputs."""
+    try:
+        shape = model.input_shape
+    except (AttributeError, RuntimeError, ValueError):  # subclassed, or not yet called
+        return None
+    if isinstance(shape, Mapping):
+        shape = list(shape.values())
+    if isinstance(shape, list):
+        if len(shape) > 1:
+            raise Refused(
+                f"found a model with {len(shape)} inputs, expected one batch of images; wrap it in one that has"
+            )
+        shape = shape[0]
+    return tuple(shape) if shape is not None else None
+
+
+def input_dtype(model: Any) -> tf.DType:
+    try:
+        return tf.as_dtype(flattened_specs(model.inputs)[0].dtype)
+    except (AttributeError, IndexError, TypeError, ValueError):
+        return tf.float32
+
+
+def flattened_specs(inputs: Any) -> list[Any]:
+    return list(inputs.values()) if isinstance(inputs, Mapping) else list(inputs)
+
+
+class Module(Traced):
+    """A tf.Module, or any object that is called with a batch and has (or reads) variables."""
+
+    def __init__(self, target: Callable[..., Any], input_shape: Shape | None) -> None:
+        super().__init__()
+        self.target = target
+        self.switch = training_switch(target)
+        self.trains = self.switch is not None
+        self.input_shape = tuple(input_shape) if input_shape else None
+        self.collect()
+        if not self.parameters and self.input_shape and all(self.input_shape):
+            self.traced((1, *self.input_shape[1:], self.input_shape[0]), False)
+
+    def run(self, x: tf.Tensor, training: bool, arguments: Mapping[str, tf.Tensor]) -> Any:
+        return self.target(x, **({self.switch: training} if self.switch else {}))
+
+    def variables(self) -> Iterator[tuple[str, Any, bool]]:
+        named = dict(attributes(self.target, ""))
+        found = [*getattr(self.target, "variables", ()), *self.read.values()]  # the latter for a plain function's
+        paths = {id(variable): path for path, variable in named.items()}
+        for variable in {id(variable): variable for variable in found}.values():
+            name = variable.name.split(":")[0]
+            if re.fullmatch(r"Variable(_\d+)?", name):  # never named: called after the attribute that holds it
+                name = paths.get(id(variable), name)
+            yield name, variable, variable.trainable
+
+
+def attributes(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Variables by the attributes, keys and places that lead to them."""
+    if isinstance(value, tf.Variable):
+        yield path, value
+        return
+    if isinstance(value, Mapping):
+        parts = {str(key): part for key, part in value.items()}
+    elif isinstance(value, list | tuple):
+        parts = {str(place): part for place, part in enumerate(value)}
+    elif isinstance(value, tf.Module):
+        parts = {key: part for key, part in vars(value).items() if not key.startswith("_")}
+    else:
+        return
+    for key, part in parts.items():
+        yield from attributes(part, f"{path}/{key}" if path else key)
+
+
+def training_switch(function: Callable[..., Any]) -> str | None:
+    try:
+        known = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return None
+    return next((name for name in TRAINING if name in known), None)
+
+
+class Function(Traced):
+    """A plain function of (params, x). What is a number or a string in params is left as it is."""
+
+    def __init__(self, function: Callable[..., Any], params: Any, input_shape: Shape | None) -> None:
+        super().__init__()
+        self.function, self.params = function, params
+        self.switch = training_switch(function)
+        self.trains = self.switch is not None
+        self.input_shape = tuple(input_shape) if input_shape else None
+        for name, leaf in leaves(params, ""):
+            if not isinstance(leaf, np.ndarray) and not tf.is_tensor(leaf):
+                continue
+            if not isinstance(leaf, tf.Variable):
+                self.arguments[name] = tf.convert_to_tensor(leaf)
+                self.held.add(name, tuple(leaf.shape), self.reader(name), self.writer(name))
+        self.collect()
+
+    def reader(self, name: str) -> Callable[[], Any]:
+        return lambda: self.arguments[name].numpy()
+
+    def writer(self, name: str) -> Callable[[Array], Any]:
+        def write(value: Array) -> None:
+            self.arguments[name] = tf.cast(tf.convert_to_tensor(np.array(value)), self.arguments[name].dtype)
+
+        return write
+
+    def variables(self) -> Iterator[tuple[str, Any, bool]]:
+        for name, leaf in leaves(self.params, ""):
+            if isinstance(leaf, tf.Variable):
+                yield name, leaf, leaf.trainable
+
+    def run(self, x: tf.Tensor, training: bool, arguments: Mapping[str, tf.Tensor]) -> Any:
+        params = rebuilt(self.params, "", arguments)
+        return self.function(params, x, **({self.switch: training} if self.switch else {}))
+
+
+def leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        parts = value.items()
+    elif isinstance(value, list | tuple):
+        parts = enumerate(value)  # type: ignore[assignment]
+    else:
+        yield path, value
+        return
+    for key, part in parts:
+        yield from leaves(part, f"{path}/{key}" if path else str(key))
+
+
+def rebuilt(value: Any, path: str, arguments: Mapping[str, tf.Tensor]) -> Any:
+    """The same nest with the traced arguments in the places of the leaves that they stand for."""
+    if isinstance(value, Mapping):
+        return {key: rebuilt(part, f"{path}/{key}" if path else str(key), arguments) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        parts = [
+            rebuilt(part, f"{path}/{place}" if path else str(place), arguments) for place, part in enumerate(value)
+        ]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    return arguments.get(path, value)
+
+
+def subject(target: Any, input_shape: Shape | None = None) -> Traced:
+    """A Subject for a Keras model, a tf.Module or other callable, or a pair (function, params).
+
+    input_shape (C, H, W) lets a model that makes its variables when first called be called once; where neither it nor the
+    model tells, `parameters` is complete after the first `record`. Raises Refused for anything else.
+    """
+    if isinstance(target, tuple) and len(target) == 2 and callable(target[0]):
+        return Function(*target, input_shape)
+    if layer_base(type(target)) is not None:
+        return KerasModel(target, input_shape)
+    if callable(target):
+        return Module(target, input_shape)
+    raise Refused(
+        f"found {type(target).__name__}, expected a Keras model, a tf.Module, a function or (function, params)"
+    )
+
+
+def saved(path: str | PathLike[str], input_shape: Shape | None = None) -> Traced:
+    """A Subject for a .keras file; raises Refused, in one line, for one that is malformed, unsafe or too large."""
+    return subject(saved_model(Path(path)), input_shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ import numpy as np
 
 from ...impls.foreign.graph import Graph, Refused, Shape, Subject
 from ...reference import draws, variants
-from ...reference.spec import AFFINE, Layer, Network
+from ...reference.spec import AFFINE, Conv, Dropout, Layer, Network, Pool, Softmax
 from ...reference.stimuli import INPUT_STD
 from ..recording import describe
 from ..traps import BY_ID
@@ -220,7 +221,8 @@ class Judged:
     def shapes(self) -> dict[str, Shape]:
         """What each expected layer was really fed."""
         own = {layer.name: before for layer, before, _ in self.match.network.walk()}
-        return own | {name: self.readings[i].shape for name, i in self.index.items()}
+        met = {d.expected: d.found for d in self.match.differences if d.expected and d.found is not None}
+        return own | {name: self.readings[i].shape for name, i in (self.index | met).items()}
 
     def deviations(self) -> Iterator[Deviation]:
         """From the nearest variant, then what that variant itself does otherwise than the paper."""
@@ -305,7 +307,7 @@ class Judged:
         layer = cause.layer or fact.layer or network.layers[0].name
         found, want = self.in_words(sorted(cause.facts, key=repr), reading, network)
         local, final, shapes = self.moves(fact, difference, reading, network)
-        moved = effect.in_words(local, final, shapes)
+        moved = self.effect(fact, layer, network, effect.in_words(local, final, shapes))
         agrees = tuple(self.agreeing(cause.facts))
         source = network[layer].source if layer in network.names() else ""
         for trap in cause.traps or (self.unnamed(fact, reading),):
@@ -319,6 +321,18 @@ class Judged:
                 why += f" (together with {' and '.join(t for t in cause.traps if t != trap)})"
             at = reading.segment.name if reading is not None else ""
             yield Deviation(layer, trap, kind, found, want, moved, why, source, at, agrees, local, final)
+
+    def effect(self, fact: Fact, layer: str, network: Network, measured: str) -> str:
+        """In words; where a number would mislead, what is so instead."""
+        own = network[layer] if layer in network.names() else None
+        extra = fact.kind == "extra" and "Dropout" in str(fact.value[0])
+        if extra or (isinstance(own, Dropout) and "moves" not in measured):
+            return "training only: at inference it is the same function"
+        if fact.kind == "missing" and isinstance(own, Softmax):
+            return "logits are returned, not probabilities"
+        if fact.kind == "field" and fact.what in ("channels", "units", "groups", "kernel") and "gives" not in measured:
+            return "weights of another shape"
+        return measured
 
     def unnamed(self, fact: Fact, reading: Reading | None) -> str:
         """An id for what was found exactly and that no entry names; "" for what was not explained."""
@@ -346,8 +360,15 @@ class Judged:
         if not trap:
             return UNEXPLAINED
         by_nature = trap in BY_ID and BY_ID[trap].convention
+        if fact.kind in ("moved", "extra") and local == 0 and not self.drops(layer, fact):
+            return CONVENTION  # the same function: a matter of taste
         classes = fact.kind == "field" and fact.what == "units" and is_last_dense(self.match.network, layer)
         return CONVENTION if agrees or by_nature or classes else DEVIATION
+
+    def drops(self, layer: str, fact: Fact) -> bool:
+        """Is it about dropout, which is the identity at inference?"""
+        own = self.layer(layer) if layer in self.match.network.names() else None
+        return isinstance(own, Dropout) or (fact.kind == "extra" and "Dropout" in str(fact.value[0]))
 
     def agreeing(self, facts: frozenset[Fact]) -> Iterator[str]:
         """Who does just this: the authors' code and Caffe."""
@@ -428,6 +449,9 @@ class Judged:
         theirs = {d.fact for d in differences(steps(self.match.network), steps(paper))}
         where = {d.fact: d for d in own if d.fact in theirs}
         shapes = {layer.name: before for layer, before, _ in paper.walk()}
+        pairs = [(paper.layers[j].name, i) for i, j in expected.align(self.found, steps(paper)) if None not in (i, j)]
+        shapes |= {name: self.readings[i].shape for name, i in pairs}
+        shapes |= {d.expected: self.readings[d.found].shape for d in own if d.expected and d.found is not None}
         for cause in naming.causes(where, paper, shapes):
             for one in self.deviation(cause, where, paper):
                 yield replace(
@@ -439,6 +463,11 @@ class Judged:
     ) -> tuple[float | None, float | None, tuple[tuple[int, ...], tuple[int, ...]] | None]:
         """(share of the layer's output, share of the network's, shapes where they differ)."""
         layer = network[difference.expected] if difference.expected else None
+        if reading is not None and layer is not None and fact.kind == "field":
+            layer = mended(reading.layer, layer, fact.what)
+        if fact.kind == "moved" and difference.found is not None:
+            share = self.by_moving(difference.found, before(network, fact.layer))
+            return share, share, None
         if reading is not None:
             place, x = difference.found or 0, reading.x
         else:
@@ -454,6 +483,16 @@ class Judged:
         rest = self.readings[place + 1 :] if reading is not None else self.readings[place:]
         final = effect.to_the_end(rest, want, got) if local else None
         return local, final, None
+
+    def by_moving(self, place: int, behind: str) -> float | None:
+        """How far the network's output moves when a layer goes back to where it belongs."""
+        home = self.index[behind] + 1 if behind in self.index else 0
+        rest = [reading for i, reading in enumerate(self.readings) if i != place]
+        home -= place < home
+        mended = [*rest[:home], self.readings[place], *rest[home:]]
+        start = min(place, home)
+        x = self.readings[start].x[:1].astype(np.float64)
+        return effect.between(mended[start:], self.readings[start:], x, x)
 
     def place_of(self, name: str, network: Network) -> int:
         """Where in the found chain a missing layer should stand."""
@@ -506,6 +545,18 @@ UNSAID = {
     "input-bfloat16": "Only its input is rounded.",
     "float64": "It is computed in double precision.",
 }
+
+
+def mended(found: Layer, expected: Layer, field: str) -> Layer:
+    """The found layer with one field as it should be: what that field alone does."""
+    if field == "border" and isinstance(found, Conv | Pool) and isinstance(expected, Conv | Pool):
+        names = [f for f in ("padding", "ceil") if hasattr(found, f)]
+        plain = Conv if isinstance(found, Conv) else Pool
+        own = {f.name: getattr(found, f.name) for f in dataclasses.fields(plain)}
+        return plain(**{**own, **{name: getattr(expected, name) for name in names}})
+    if hasattr(found, field) and hasattr(expected, field):
+        return replace(found, **{field: getattr(expected, field)})
+    return expected
 
 
 def expected_field(layer: Layer | None, name: str, shape: Shape) -> str:

@@ -45,17 +45,23 @@ def renamed(reading: Reading | None, expected: Layer) -> dict[str, Array]:
 
 def to_the_end(readings: Sequence[Reading], want: Array, got: Array) -> float | None:
     """How far the output of the remaining layers moves between two values of their input; None where it cannot be computed."""
+    return between(readings, readings, want, got)
+
+
+def between(first: Sequence[Reading], second: Sequence[Reading], want: Array, got: Array) -> float | None:
+    """How far what one chain gives for `want` is from what another gives for `got`; None where that cannot be computed."""
     try:
         with np.errstate(all="ignore"):
-            ends = []
-            for value in (want, got):
-                for reading in readings:
-                    value = step(reading, value)
-                ends.append(value)
+            share = moved(through(first, want), through(second, got))
     except (ValueError, KeyError, IndexError, TypeError):
         return None
-    share = moved(*ends)
     return share if share is not None and np.isfinite(share) else None
+
+
+def through(readings: Sequence[Reading], value: Array) -> Array:
+    for reading in readings:
+        value = step(reading, value)
+    return value
 
 
 def step(reading: Reading, x: Array) -> Array:
@@ -73,6 +79,8 @@ def in_words(local: float | None, final: float | None, shapes: tuple[tuple[int, 
         return "not measured"
     if local == 0:
         return "the same function here"
+    if local == final:
+        return f"the network's output moves by {share(local)}"
     return f"its output moves by {share(local)}" + (f", the network's by {share(final)}" if final is not None else "")
 
 

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 
 from ...reference import oracle
+from ...reference.spec import Layer, Network, Shape
 from .. import bounds, compare
 from .catalogue import TRAPS
+from .signature import layer_signature
 from .trap import Site, Trap
 
 Array = np.ndarray
+
+
+class Expectation(NamedTuple):
+    """What a layer gives under a trap, float64, and how far a correct implementation of that may be from it."""
+
+    trap: Trap
+    want: Array
+    tolerance: Array
 
 
 def explain(site: Site, params: oracle.Params, x: Array, got: Array) -> str:
     """A hint: the one trap under which the oracle gives what was recorded, within the bound; never a guess."""
     if not np.isfinite(got).all():
         return ""
-    found = [trap for trap in TRAPS if isinstance(site.layer, trap.kinds) and explains(trap, site, params, x, got)]
+    return hint(expectations(site, params, x, got.shape), got)
+
+
+def hint(under: Iterator[Expectation] | list[Expectation], got: Array) -> str:
+    found = [e.trap for e in under if compare.within(got, e.want, e.tolerance).ok]
     if len(found) == 1:
         return f"agrees if {found[0].says} [{found[0].id}]"
     if found:
@@ -25,18 +42,75 @@ def explain(site: Site, params: oracle.Params, x: Array, got: Array) -> str:
 
 
 def explains(trap: Trap, site: Site, params: oracle.Params, x: Array, got: Array) -> bool:
-    layer, own = trap.edited(site), trap.edited_params(site, params)
-    if layer is None or own is None:
-        return False
+    under = expectation(trap, site, params, x, got.shape)
+    return under is not None and compare.within(got, under.want, under.tolerance).ok
+
+
+def expectations(site: Site, params: oracle.Params, x: Array, shape: Shape | None = None) -> Iterator[Expectation]:
+    """The table's entries that edit this layer in its place and give an output of `shape` (any, where it is None).
+
+    Of edits that come to the same layer, the first in the table alone.
+    """
+    seen = {layer_signature(site.layer, site.inputs)}
+    for trap in TRAPS:
+        if not isinstance(site.layer, trap.kinds):
+            continue
+        if not (trap.weights or trap.inputs or trap.tolerance):
+            key = signed(in_place(trap, site), site.inputs)
+            if key is None or key in seen:
+                continue
+            seen.add(key)
+        if (under := expectation(trap, site, params, x, shape)) is not None:
+            yield under
+
+
+def signed(layer: Layer | None, shape: Shape) -> tuple[object, ...] | None:
     try:
-        shape = (len(x), *layer.output(x.shape[1:]))
+        return None if layer is None else layer_signature(layer, shape)
+    except ValueError:  # no output of this size
+        return None
+
+
+def in_place(trap: Trap, site: Site) -> Layer | None:
+    """The edited layer; None where the trap does not apply, or edits the chain and not a layer."""
+    if trap.layer or trap.weights or trap.inputs or trap.tolerance:
+        return trap.edited(site)
+    if trap.network is None:
+        return None
+    try:
+        edited = trap.network(Network("alone", site.inputs, (site.layer,)), site.layer.name)
+    except ValueError:
+        return None
+    return edited.layers[0] if edited and len(edited.layers) == 1 else None
+
+
+def expectation(
+    trap: Trap, site: Site, params: oracle.Params, x: Array, shape: Shape | None = None
+) -> Expectation | None:
+    """None where the trap does not apply, needs other parameters than there are, or gives another shape or no finite numbers."""
+    layer = in_place(trap, site)
+    if layer is None:
+        return None
+    with np.errstate(all="ignore"):  # a mistake may well overflow
+        own = trap.edited_params(site, params)
+        if own is None or not fits(layer, {**params, **own}, site.inputs):
+            return None
+        if shape is not None and shape != (len(x), *layer.output(x.shape[1:])):
+            return None
+        changed, fed = {**params, **own}, trap.inputs(x) if trap.inputs else x
+        want = oracle.apply(layer, changed, fed)
+        if not np.isfinite(want).all():
+            return None
+        if trap.tolerance:
+            return Expectation(trap, want, trap.tolerance(layer, fed, want))
+        return Expectation(trap, want, bounds.local_tolerance(layer, changed, fed, want))
+
+
+def fits(layer: Layer, params: oracle.Params, shape: Shape) -> bool:
+    """Is there an output, and are the parameters of the shapes that the layer needs?"""
+    try:
+        layer.output(shape)
+        needed = layer.param_shapes(shape)
     except ValueError:
         return False
-    if compare.unlike(got, shape):
-        return False
-    x = trap.inputs(x) if trap.inputs else x
-    changed = {**params, **own}
-    want = oracle.apply(layer, changed, x)
-    if trap.tolerance:
-        return compare.within(got, want, trap.tolerance(layer, x, want)).ok
-    return compare.within(got, want, bounds.local_tolerance(layer, changed, x, want)).ok
+    return all(name in params and params[name].shape == size for name, size in needed.items())

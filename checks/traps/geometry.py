@@ -108,6 +108,19 @@ TRAPS: tuple[Trap, ...] = (
             jax="padding='SAME' pads so that the size is ceil(size / stride): give pairs; expected: {expected}",
         ),
     ),
+    Trap(
+        "padding-left",
+        "the zeros lie at the left and top, not at the right and bottom",
+        (Conv,),
+        lambda c: replace(c, padding=c.padding[::-1]) if c.padding[0] != c.padding[1] else None,
+        words=words(
+            "F.pad takes (left, right, top, bottom): the zeros belong at the right and the bottom (where sizes round down, "
+            "nn.Conv2d(padding=3) comes to the same: no window reaches the others)",
+            "ZeroPadding2D takes ((top, bottom), (left, right)): the zeros belong at the bottom and the right",
+            "tf.pad takes (before, after) of each axis: the zeros belong after",
+            onnx="pads lists all beginnings before all ends: the zeros belong at the ends",
+        ),
+    ),
     *(padded_by(pixels) for pixels in range(1, 6)),
     Trap(
         "padding-shifted",
@@ -118,18 +131,6 @@ TRAPS: tuple[Trap, ...] = (
             "F.pad is given one pixel less at the left and top and one more at the right and bottom; expected: {expected}",
             "padding='same' puts the odd pixel at the right and bottom: use ZeroPadding2D; expected: {expected}",
             "'SAME' puts the odd pixel at the right and bottom: use explicit padding; expected: {expected}",
-        ),
-    ),
-    Trap(
-        "padding-left",
-        "the zeros lie at the left and top, not at the right and bottom",
-        (Conv,),
-        lambda c: replace(c, padding=c.padding[::-1]) if c.padding[0] != c.padding[1] else None,
-        words=words(
-            "F.pad takes (left, right, top, bottom): the zeros belong at the right and the bottom",
-            "ZeroPadding2D takes ((top, bottom), (left, right)): the zeros belong at the bottom and the right",
-            "tf.pad takes (before, after) of each axis: the zeros belong after",
-            onnx="pads lists all beginnings before all ends: the zeros belong at the ends",
         ),
     ),
     Trap(
@@ -160,7 +161,7 @@ TRAPS: tuple[Trap, ...] = (
         (Conv,),
         dilated,
         words=words(
-            "nn.Conv2d(..., dilation=2): leave dilation at 1; its seventh positional argument is groups",
+            "dilation=2: nn.Conv2d's sixth positional argument is dilation, the seventh groups; leave dilation at 1",
             "Conv2D(..., dilation_rate=2): leave dilation_rate at 1",
             "tf.nn.conv2d(..., dilations=2), or tf.nn.atrous_conv2d: leave dilations at None",
         ),

@@ -202,13 +202,9 @@ class Recorder:
     def run(self, arrays: Sequence[Any], x: Array) -> Graph:
         params = [Value(f"param:{name}", a, True, name) for name, a in zip(self.model.places, arrays, strict=True)]
         start, images = self.images(x)
-        consts = [
-            self.kept(Value(f"const:{i}", value, not_from_x=True)) for i, value in enumerate(self.traced.consts)
-        ]
+        consts = [self.kept(Value(f"const:{i}", value, not_from_x=True)) for i, value in enumerate(self.traced.consts)]
         outputs = self.evaluate(self.traced.jaxpr, consts, [*params, images])
-        return Graph(
-            self.operations, self.tensors, start, tuple(v.id for v in outputs), self.layout, self.dtypes
-        )
+        return Graph(self.operations, self.tensors, start, tuple(v.id for v in outputs), self.layout, self.dtypes)
 
     def images(self, x: Array) -> tuple[str, Value]:
         """The batch in the layout of the graph, and as the function takes it; where these differ, an operation between."""
@@ -220,9 +216,7 @@ class Recorder:
         perm = tuple(self.layout.index(letter) for letter in self.fed)
         call = f"images as the function takes them: {self.fed}"
         self.names.add("turned")
-        self.operations.append(
-            Operation("turned", "transpose", call, ("images",), ("x",), {"x": 0}, {"perm": perm})
-        )
+        self.operations.append(Operation("turned", "transpose", call, ("images",), ("x",), {"x": 0}, {"perm": perm}))
         return "images", taken
 
     def kept(self, value: Value) -> Value:

@@ -199,7 +199,9 @@ def maps(x: Any) -> tuple[int, int, int]:
 # Normalisation --------------------------------------------------------------------------------------------------------
 
 
-def sums(x: Any, window: Sequence[int], padding: Sequence[tuple[int, int]], strides: Sequence[int] = (1, 1, 1, 1)) -> Any:
+def sums(
+    x: Any, window: Sequence[int], padding: Sequence[tuple[int, int]], strides: Sequence[int] = (1, 1, 1, 1)
+) -> Any:
     return lax.reduce_window(x, 0.0, lax.add, tuple(window), tuple(strides), list(padding))
 
 

@@ -136,7 +136,7 @@ def numbers(value: Any) -> Iterator[int]:
 def weights_of(part: dict[str, Any], settings: dict[str, Any]) -> int:
     """Numbers that a layer will allocate, by the input shape that it was saved with; 0 where it says none."""
     build = part.get("build_config")
-    shape = [n for n in numbers(build.get("input_shape"))] if isinstance(build, dict) else []
+    shape = list(numbers(build.get("input_shape"))) if isinstance(build, dict) else []
     inputs = shape[-1] if shape else 1
     if isinstance(units := settings.get("units"), int):
         return units * inputs

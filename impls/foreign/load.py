@@ -121,7 +121,8 @@ def adapted(model: Any, target: str, input_shape: Shape | None = None) -> Subjec
         case "tensorflow":
             from . import tf_models
 
-            return tf_models.subject(model, input_shape)
+            steps = inspect.isgeneratorfunction(type(model).__call__)
+            return tf_models.subject(Last(model) if steps else model, input_shape)
     if is_graph(model):
         from . import tf_frozen
 
@@ -129,6 +130,17 @@ def adapted(model: Any, target: str, input_shape: Shape | None = None) -> Subjec
     if is_pair(model):
         return adapted_pair(model, target, input_shape)
     raise Refused(f"{target} gives {found(model)}; expected {EXPECTED}")
+
+
+class Last:
+    """A model that gives (name, value) pairs one by one, as ours in plain TensorFlow does, as one that gives the last value."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.variables = model, model.variables
+
+    def __call__(self, x: Any) -> Any:
+        *_, (_, value) = self.model(x)
+        return value
 
 
 def found(model: Any) -> str:

@@ -28,7 +28,19 @@ CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 MAKERS = ("Constant", "ConstantOfShape")  # nodes that make a tensor out of nothing that is computed
 # Operations that only move or convert numbers: what comes out of them is still the same parameter.
 MOVES = (
-    *("Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split", "Concat", "Cast", "Gather"),
+    *(
+        "Identity",
+        "Transpose",
+        "Reshape",
+        "Flatten",
+        "Squeeze",
+        "Unsqueeze",
+        "Slice",
+        "Split",
+        "Concat",
+        "Cast",
+        "Gather",
+    ),
     *("Expand", "Pad", "Clip", "Mul", "Add", "Sub", "Div", "Neg", "DequantizeLinear"),
 )
 LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -135,7 +147,9 @@ def bring_in(tensor: TensorProto, name: str, folder: Path | None) -> None:
         raise Refused(f"{name}: tensor {tensor.name!r} lies in another file; give the path of the model")
     file = (folder / location).resolve()
     if not location or not file.is_relative_to(folder.resolve()):
-        raise Refused(f"{name}: tensor {tensor.name!r} lies in {location!r}, outside the model's folder; move it inside")
+        raise Refused(
+            f"{name}: tensor {tensor.name!r} lies in {location!r}, outside the model's folder; move it inside"
+        )
     if not file.is_file():
         raise Refused(f"{name}: tensor {tensor.name!r} lies in {location!r}, which is not in {folder.resolve()}")
     wanted = bytes_of(tensor)
@@ -338,11 +352,15 @@ class Model:
         return Recorder(self, x, self.run(x)).graph()
 
 
-def only_input(model: onnx.ModelProto, values: Mapping[str, Array], name: str) -> tuple[str, np.dtype, list[int] | None]:
+def only_input(
+    model: onnx.ModelProto, values: Mapping[str, Array], name: str
+) -> tuple[str, np.dtype, list[int] | None]:
     """(name, dtype, sizes with 0 for free ones) of the one input; sizes are None unless there are four."""
     inputs = [value for value in model.graph.input if value.name not in values]
     if len(inputs) != 1:
-        raise Refused(f"{name} takes {len(inputs)} inputs ({', '.join(v.name for v in inputs)}); expected one, the images")
+        raise Refused(
+            f"{name} takes {len(inputs)} inputs ({', '.join(v.name for v in inputs)}); expected one, the images"
+        )
     kind = inputs[0].type.tensor_type
     try:
         dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type)
@@ -398,9 +416,7 @@ def rewired(
     graph.name = model.graph.name or "graph"
     graph.node.extend(nodes)
     made = {node.output[0]: node for node in model.graph.node if node.op_type in MAKERS and node.output[0] in constants}
-    graph.node.extend(
-        helper.make_node("Cast", [name], [copy], to=TensorProto.FLOAT) for name, copy in narrow.items()
-    )
+    graph.node.extend(helper.make_node("Cast", [name], [copy], to=TensorProto.FLOAT) for name, copy in narrow.items())
     graph.initializer.extend(
         onnx.numpy_helper.from_array(value, name) for name, value in constants.items() if value.dtype.kind not in "OUS"
     )

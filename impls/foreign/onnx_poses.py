@@ -216,7 +216,9 @@ class Builder:
             self.split(self.parameter(f"{layer.name}.weight"), [layer.units // g] * g, 0),
             self.split(self.parameter(f"{layer.name}.bias"), [layer.units // g] * g, 0),
         ]
-        self.here = self.node("Concat", [self.node("Gemm", names, transB=1) for names in zip(*parts, strict=True)], axis=1)
+        self.here = self.node(
+            "Concat", [self.node("Gemm", names, transB=1) for names in zip(*parts, strict=True)], axis=1
+        )
 
     # Normalisation ----------------------------------------------------------------------------------------------------
 
@@ -249,9 +251,7 @@ class Builder:
             return
         terms = self.node("Abs", [self.here]) if layer.plain else self.node("Mul", [self.here, self.here])
         padded = self.node("Pad", [terms, self.ints(0, layer.before, 0, 0, 0, layer.after, 0, 0)])
-        shifted = [
-            self.node("Slice", [padded, self.ints(j), self.ints(j + maps), self.ints(1)]) for j in range(size)
-        ]
+        shifted = [self.node("Slice", [padded, self.ints(j), self.ints(j + maps), self.ints(1)]) for j in range(size)]
         total = self.node("Sum", shifted)
         if layer.mean:
             counts = layer.window(np.ones((1, maps, 1, 1), np.float32))

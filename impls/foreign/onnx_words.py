@@ -17,7 +17,15 @@ from .graph import Array
 
 SIMPLE = {
     **{"Identity": "identity", "Cast": "cast", "CastLike": "cast", "Pad": "pad", "Add": "add", "Sum": "add"},
-    **{"Sub": "sub", "Mul": "mul", "Div": "div", "Pow": "pow", "Sqrt": "sqrt", "ReduceSum": "sum", "ReduceMean": "mean"},
+    **{
+        "Sub": "sub",
+        "Mul": "mul",
+        "Div": "div",
+        "Pow": "pow",
+        "Sqrt": "sqrt",
+        "ReduceSum": "sum",
+        "ReduceMean": "mean",
+    },
     **{"Reshape": "reshape", "Flatten": "reshape", "Squeeze": "reshape", "Unsqueeze": "reshape"},
     **{"GlobalMaxPool": "adaptive_max_pool", "GlobalAveragePool": "adaptive_avg_pool"},
 }
@@ -77,7 +85,9 @@ def word(node: NodeProto, reader: Reader) -> Word:
     kind = SIMPLE.get(node.op_type, "other")
     if kind == "add":
         return Word(kind, call, added(node, reader))
-    return Word(kind, call, {"x": 0} if node.input else {}, {"size": (1, 1), "layout": "NCHW"} if "pool" in kind else {})
+    return Word(
+        kind, call, {"x": 0} if node.input else {}, {"size": (1, 1), "layout": "NCHW"} if "pool" in kind else {}
+    )
 
 
 def shown(value: Any) -> str:

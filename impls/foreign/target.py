@@ -55,7 +55,8 @@ def literal(name: str, call: str) -> dict[str, Any]:
     """The keyword arguments of "(num_classes=17)", read and never run."""
     try:
         tree = ast.parse(f"f{call}", mode="eval").body
-        if not isinstance(tree, ast.Call) or tree.args or any(keyword.arg is None for keyword in tree.keywords):
+        one_call = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and not tree.args
+        if not one_call or any(keyword.arg is None for keyword in tree.keywords):
             raise ValueError("not by keyword")
         return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in tree.keywords}
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
@@ -93,7 +94,9 @@ def imported(address: Address) -> ModuleType:
     """The module of an address; raises Refused where there is none or where its import raises."""
     place = address.place
     if place in find.own():  # followed by a name, "keras" is the framework and not our file
-        where = find.Target(place, module=place) if address.name else find.Target(place, f"alexnet_parity.impls.{place}")
+        where = (
+            find.Target(place, module=place) if address.name else find.Target(place, f"alexnet_parity.impls.{place}")
+        )
     else:
         where = located(place)
     try:
@@ -123,7 +126,9 @@ def located(place: str) -> find.Target:
 def ending(file: Path) -> str:
     """Why a file or a folder is no target."""
     if file.suffix in (".pt", ".pth", ".h5", ".npz", ".safetensors", ".ckpt"):
-        return f"{file.suffix} files hold weights and no operations: name the model's factory, and this file as --weights"
+        return (
+            f"{file.suffix} files hold weights and no operations: name the model's factory, and this file as --weights"
+        )
     if file.is_dir():
         return "a folder; save the model as a .keras file, or give the factory that builds it"
     if not file.exists():
@@ -192,7 +197,9 @@ def only(module: ModuleType, place: str) -> str:
 
 def builds(name: str, value: Any) -> bool:
     """Is it `build(network, params)` of an implementation such as ours?"""
-    return name == "build" and inspect.isfunction(value) and list(inspect.signature(value).parameters)[:1] == ["network"]
+    return (
+        name == "build" and inspect.isfunction(value) and list(inspect.signature(value).parameters)[:1] == ["network"]
+    )
 
 
 # Classes are told by their names, so that no framework is imported to ask.

@@ -200,10 +200,13 @@ class _Reader:
             return
         if kind in RESHAPES and self.restored(inputs[0], outputs[0]):
             return
-        needs = 0 if kind in OF_SHAPES else self.needs_of(inputs)
+        needs = self.needs_of(inputs)
+        needs = needs & DEAD if kind in OF_SHAPES else needs
         needs |= CHANCE if is_random(kind) else 0
+        for before in operation.control_inputs:
+            needs |= self.needs_of(before.outputs) & DEAD
         if kind in ("Switch", "RefSwitch"):
-            needs |= DEAD if needs else 0
+            needs |= DEAD
         elif kind == "Merge":
             needs &= ~DEAD
         for output in outputs:

@@ -43,13 +43,20 @@ def as_written() -> Iterator[None]:
 
 @contextlib.contextmanager
 def inlined() -> Iterator[None]:
-    """Functions within the model are traced as part of it."""
-    before = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)
+    """Functions within the model are traced as part of it; Keras' own stay (its grouped convolutions need XLA on a CPU)."""
+    kind = type(tf.function(lambda: None))
+    original = kind.__call__
+
+    def call(function: Any, *args: Any, **kwargs: Any) -> Any:
+        inside = function.python_function
+        own = str(inside.__module__).split(".")[0] in ("keras", "tensorflow")
+        return original(function, *args, **kwargs) if own else inside(*args, **kwargs)
+
+    kind.__call__ = call
     try:
         yield
     finally:
-        tf.config.run_functions_eagerly(before)
+        kind.__call__ = original
 
 
 # Eager models ---------------------------------------------------------------------------------------------------------
@@ -129,12 +136,21 @@ class Traced:
     def traced(self, shape: Shape, training: bool) -> tuple[Any, Plan]:
         key = (shape, training)
         if key not in self.traces:
-            function, plan = self.trace(shape, training)
-            if plan.opaque:  # a function within the model
-                with inlined():
-                    function, plan = self.trace(shape, training)
-            self.traces[key] = function, plan
+            found = self.trace(shape, training)
+            if self.met(found[0].variables):
+                found = self.trace(shape, training)
+            if found[1].opaque:  # a function within the model; one that cannot be inlined stays one operation
+                with contextlib.suppress(Exception), inlined():
+                    found = self.trace(shape, training)
+            self.traces[key] = found
         return self.traces[key]
+
+    def met(self, variables: Sequence[Any]) -> bool:
+        """Take note of variables that a trace has read; were there unknown ones?"""
+        count = len(self.handles)
+        self.read |= {id(variable): variable for variable in variables}
+        self.collect()
+        return len(self.handles) > count
 
     def trace(self, shape: Shape, training: bool) -> tuple[Any, Plan]:
         plans = []
@@ -144,7 +160,6 @@ class Traced:
             with calls.watched():
                 outputs = flattened(self.run(x, training, arguments))
             graph = tf.compat.v1.get_default_graph()
-            self.read |= {id(variable): variable for variable in graph.variables}
             self.collect()
             plans.append(Plan.of(graph, x, outputs, self.captured(graph, arguments), calls, self.parameters))
             return plans[-1].fetches
@@ -318,7 +333,10 @@ class Function(Traced):
         self.collect()
 
     def reader(self, name: str) -> Callable[[], Any]:
-        return lambda: self.arguments[name].numpy()
+        def read() -> Any:
+            return self.arguments[name]
+
+        return read
 
     def writer(self, name: str) -> Callable[[Array], Any]:
         def write(value: Array) -> None:

@@ -143,7 +143,7 @@ ORDERS: dict[str, Callable[[Any], Any]] = {
 FUNCTIONS: dict[str, Callable[[Any, float], Any]] = {
     "tanh": lambda x, _: tf.tanh(x),
     "sigmoid": lambda x, _: tf.sigmoid(x),
-    "leaky_relu": lambda x, slope: tf.nn.leaky_relu(x, slope),
+    "leaky_relu": tf.nn.leaky_relu,
     "elu": lambda x, slope: tf.nn.elu(x) if slope == 1 else tf.where(x > 0, x, slope * tf.math.expm1(x)),
     "selu": lambda x, _: tf.nn.selu(x),
     "gelu": lambda x, _: tf.nn.gelu(x),
@@ -235,10 +235,8 @@ class Poser:
         with tf.compat.v1.variable_scope(layer.name):
             dtype = next((trick for trick in tricks if trick in ("float16", "bfloat16")), None)
             x = tf.cast(x, dtype) if dtype else x
-            if isinstance(layer, Conv | Dense | Local):
-                y = self.affine(layer, x, tricks, dtype)
-            else:
-                y = self.plain(layer, x)
+            learns = isinstance(layer, Conv | Dense | Local)
+            y = self.affine(layer, x, tricks, dtype) if learns else self.plain(layer, x)
             return tf.cast(y, tf.float32) if dtype else y
 
     def affine(self, layer: Conv | Dense | Local, x: Any, tricks: Sequence[str], dtype: str | None) -> Any:

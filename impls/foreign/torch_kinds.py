@@ -172,6 +172,15 @@ def writes(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str,
     return "out" in kwargs or bool(arguments(func, args, kwargs).get("inplace"))
 
 
+def written(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Tensor]:
+    """The tensors that an in-place call says it writes to: by its schema, or the first."""
+    if isinstance(func, torch._ops.OpOverload):
+        named = dict(zip((argument.name for argument in func._schema.arguments), args, strict=False)) | dict(kwargs)
+        marked = [a.name for a in func._schema.arguments if a.alias_info is not None and a.alias_info.is_write]
+        return [*tensors([named.get(name) for name in marked])]
+    return [*tensors(kwargs.get("out", args[:1]))] if writes(func, args, kwargs) else []
+
+
 def arguments(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments by name, where the call is one of SIGNATURES; else only those that came with their names."""
     base = base_name(func)

@@ -21,6 +21,7 @@ from torch._C import _functorch as functorch
 from torch.nn.modules import module as hooks
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from . import torch_files, torch_kinds
 from .graph import Graph, Operation, Refused, Shape, numbered, unlike
@@ -45,6 +46,8 @@ QUIET = {
     "data_ptr",
     "ndimension",
 }
+LEAVING = {"numpy", "__array__", "tolist"}  # what is computed with these, torch does not see
+ENTERING = {"tensor", "as_tensor", "asarray", "from_numpy"}
 COPIED = {"data", "T", "mT", "H", "mH", "real", "imag"}  # the properties of a tensor that are tensors
 
 
@@ -74,9 +77,12 @@ def same(a: Array, b: Array) -> bool:
 
 
 def unwrapped(tensor: Tensor) -> Tensor:
-    """What torch.vmap hands to a function is one item in name; this is the whole batch in memory."""
+    """What torch.vmap hands to a function is one item in name; this is the whole batch in memory, its axis first."""
     while functorch.is_functorch_wrapped_tensor(tensor):
+        axis = functorch.maybe_get_bdim(tensor)
         tensor = functorch.get_unwrapped(tensor)
+        if axis > 0:
+            tensor = tensor.movedim(axis, 0)
     return tensor
 
 
@@ -129,8 +135,17 @@ class Seen:
     clock: int
 
 
+class Within(TorchDispatchMode):
+    """Calls each operation of a ScriptModule anew from Python, where a `Recorder` sees it."""
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
 class Recorder(TorchFunctionMode):
-    """Writes down every call on tensors while it is active."""
+    """Writes down every call on tensors while it is active. What TorchScript runs, it sees as `torch.ops.aten`."""
 
     def __init__(self, parameters: Mapping[str, Tensor], paths: Mapping[int, str], ignored: frozenset[int]) -> None:
         super().__init__()
@@ -148,8 +163,8 @@ class Recorder(TorchFunctionMode):
         self._clock = 0
         self._paths = paths
         self._scope: list[tuple[str, nn.Module | None]] = []
-        self._opaque: list[tuple[nn.Module, list[Tensor], list[str], list[int | None]]] = []
-        self._paused = False
+        self._script: tuple[nn.Module, Within] | None = None
+        self._left: dict[str, None] = {}  # ids of tensors whose numbers were taken out of torch
         self._kept: list[tuple[Tensor, Tensor, Tensor]] = []  # parameters about to be written: it, its memory, a copy
         for name, tensor in parameters.items():
             self._bind(tensor, f"param:{name}")
@@ -162,19 +177,22 @@ class Recorder(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = torch_kinds.raw_name(func)
-        if self._paused or name in QUIET or (torch_kinds.is_property(func) and not self._matters(func, name)):
+        if name in QUIET or (torch_kinds.is_property(func) and not self._matters(func, name)):
             return func(*args, **kwargs)
         given = list(tensors((args, kwargs)))
         if given and id(given[0]) in self._ignored:
             return func(*args, **kwargs)
         bare = [unwrapped(tensor) for tensor in given]
         ids = [self.id_of(tensor) for tensor in bare]
+        if name in LEAVING:
+            self._left.update(dict.fromkeys(ids))
+        if name in ENTERING and not ids:
+            ids = list(self._left)
         before = [version(tensor) for tensor in bare]
-        writes = torch_kinds.writes(func, args, kwargs)
-        if writes:
-            self._keep(bare)
+        written = [unwrapped(tensor) for tensor in torch_kinds.written(func, args, kwargs)]
+        self._keep(written)
         result = func(*args, **kwargs)
-        changed = _changed(bare, before, writes)
+        changed = _changed(bare, before, written)
         if torch_kinds.base_name(func).endswith("batch_norm"):
             changed = []  # running statistics
         gave = [*tensors(result)]
@@ -198,38 +216,16 @@ class Recorder(TorchFunctionMode):
         self.called.add(id(module))
         outer = self._scope[-1][0] if self._scope else ""
         self.enter(self._paths.get(id(module), outer), module)
-        if isinstance(module, torch.jit.ScriptModule) and not self._opaque:
-            with self.quiet():
-                given = list(tensors(args))
-                ids = [self.id_of(tensor) for tensor in given]
-                self._opaque.append((module, given, ids, [version(tensor) for tensor in given]))
+        if isinstance(module, torch.jit.ScriptModule) and self._script is None:
+            self._script = module, Within()
+            self._script[1].__enter__()
 
     def after_module(self, module: nn.Module, args: tuple[Any, ...], result: Any) -> None:
-        """A hook behind it. What TorchScript does inside is not seen: the whole is one operation."""
-        if self._opaque and self._opaque[-1][0] is module:
-            _, given, ids, before = self._opaque.pop()
-            with self.quiet():
-                changed = _changed(given, before, False)
-                gave = _with(flattened(result), changed)
-                own = [f"param:{name}" for name in self._inside(module)]
-                label = self._scope[-1][0] or module.original_name.lower()
-                text = f"torch.jit.ScriptModule {module.original_name}"
-                self._add(label, "other", text, (*ids, *own), gave, changed)
+        """A hook behind it."""
+        if self._script is not None and self._script[0] is module:
+            self._script[1].__exit__(None, None, None)
+            self._script = None
         self.leave()
-
-    def _inside(self, module: nn.Module) -> list[str]:
-        """Names of the parameters in a module, by memory: TorchScript hands out new tensor objects."""
-        found = (self._seen.get(id(p)) or self._twin(p) for p in [*module.parameters(), *module.buffers()])
-        return [seen.id.removeprefix("param:") for seen in found if seen and seen.id.startswith("param:")]
-
-    @contextmanager
-    def quiet(self) -> Iterator[None]:
-        """Calls in here are the recorder's own."""
-        before, self._paused = self._paused, True
-        try:
-            yield
-        finally:
-            self._paused = before
 
     def restore(self) -> None:
         """Parameters that the model wrote to get their values back."""
@@ -282,6 +278,8 @@ class Recorder(TorchFunctionMode):
             source = self.id_of(sharing[-1])
             kind = "reshape" if _whole(sharing[-1], tensor) else "other"
             self._add(self._label("memory"), kind, "a view of the same memory", (source,), [tensor], [])
+        elif self._left:
+            self._add(self._label("outside"), "other", "computed outside of torch", [*self._left], [tensor], [])
         else:
             name = numbered("constant", self._taken)
             self._taken.add(name)
@@ -373,12 +371,10 @@ class Recorder(TorchFunctionMode):
         self.operations.append(Operation(name, kind, text, tuple(inputs), outputs, roles or {}, attributes or {}))
 
 
-def _changed(given: Sequence[Tensor], before: Sequence[int | None], writes: bool) -> list[Tensor]:
-    """Those of the given tensors that were written to; where torch does not count, the first of a call that says so."""
+def _changed(given: Sequence[Tensor], before: Sequence[int | None], written: Sequence[Tensor]) -> list[Tensor]:
+    """Those of the given tensors that torch counted a write to, and where it does not count, those the call names."""
     found = [t for t, count in zip(given, before, strict=True) if count is not None and version(t) != count]
-    if writes and given and before[0] is None:
-        found.append(given[0])
-    return list({id(tensor): tensor for tensor in found}.values())
+    return list({id(tensor): tensor for tensor in [*found, *written]}.values())
 
 
 def _with(gave: list[Tensor], changed: Sequence[Tensor]) -> list[Tensor]:
@@ -533,9 +529,8 @@ class ModuleSubject(TensorSubject):
         return {id(module): name for name, module in self._modules.items()}
 
     def _ignored(self) -> frozenset[int]:
-        return frozenset(
-            id(module._buffers.get(COUNTER)) for module in self._modules.values() if COUNTER in module._buffers
-        )
+        named = [item for module in self._modules.values() for item in module.named_buffers(recurse=False)]
+        return frozenset(id(tensor) for name, tensor in named if name == COUNTER)
 
     def _idle(self, recorder: Recorder) -> tuple[str, ...]:
         """Leaf modules that did not run and of whose parameters none was used."""
@@ -575,8 +570,7 @@ class ModuleSubject(TensorSubject):
         buffers = [
             (module, name, tensor, tensor.clone())
             for module in self._modules.values()
-            for name, tensor in module._buffers.items()
-            if tensor is not None
+            for name, tensor in module.named_buffers(recurse=False)
         ]
         parallel = [(m, m.device_ids) for m in self._modules.values() if isinstance(m, nn.DataParallel)]
         try:
@@ -594,7 +588,7 @@ class ModuleSubject(TensorSubject):
                 module.device_ids = devices
             for module, name, tensor, values in buffers:
                 tensor.copy_(values)
-                if module._buffers.get(name) is not tensor and not isinstance(module, torch.jit.ScriptModule):
+                if not isinstance(module, torch.jit.ScriptModule):
                     module._buffers[name] = tensor
 
 

@@ -320,7 +320,7 @@ CIFAR = (
 
 # For the thin networks: `paper-thin` unless the id says otherwise. Every fault at its own layer.
 FAULTS: tuple[Fault, ...] = (
-    trapped("stride", "conv1", "exact-dense", named=False),
+    trapped("stride-3", "conv1", "exact-dense", named=False),
     trapped("padding-missing", "conv3", "exact-dense", named=False),
     trapped("padding-shifted", "conv2"),
     trapped("padding-shifted", "conv5"),

@@ -317,7 +317,11 @@ def test_dropout_that_never_stops_drops(tmp_path):
 
 @pytest.mark.parametrize(
     "layer, tricks",
-    [(m.RandomDropout("l", always=True, maps=True), {}), (m.AdaptivePool("l", 4), {}), (CONV, {"conv1": ("bfloat16",)})],
+    [
+        (m.RandomDropout("l", always=True, maps=True), {}),
+        (m.AdaptivePool("l", 4), {}),
+        (CONV, {"conv1": ("bfloat16",)}),
+    ],
     ids=["maps", "adaptive", "bfloat16"],
 )
 def test_what_onnx_cannot_express_is_said(tmp_path, layer, tricks):

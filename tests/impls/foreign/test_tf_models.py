@@ -17,6 +17,11 @@ from alexnet_parity.impls.foreign.graph import Graph, Refused  # noqa: E402
 from alexnet_parity.reference import oracle, stimuli, variants  # noqa: E402
 from alexnet_parity.reference.mistaken import ChannelNorm, Computed, RandomDropout, Reordered  # noqa: E402
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation"),  # Keras saving a file
+    pytest.mark.filterwarnings("ignore:.build... was called on layer"),  # Keras on a layer that is never called
+]
+
 layers = keras.layers
 THIN = variants.variant("paper-thin")
 LARGE = stimuli.stimulus(THIN, "large", 0)
@@ -50,7 +55,6 @@ def linked(graph: Graph):
     names = [operation.name for operation in graph.operations]
     assert len(set(names)) == len(names)
     assert set(graph.outputs) <= set(graph.tensors)
-    assert all(not tensor.flags.writeable or tensor.base is None or True for tensor in graph.tensors.values())
 
 
 def recorded(subject, x, training=False) -> Graph:
@@ -200,7 +204,7 @@ def test_uneven_same_padding_is_resolved_and_a_same_mean_counts_what_is_there():
         layers.Conv2D(4, 4, 3, padding="same", name="c"), layers.AveragePooling2D(3, 2, padding="same", name="p")
     )
     graph = recorded(tf_models.subject(model), batch())
-    assert one(graph, "conv").attributes["padding"] == ((1, 2), (1, 2))  # 13 rows, 5 windows; 17 columns, 6 windows
+    assert one(graph, "conv").attributes["padding"] == ((1, 2), (1, 1))  # 13 rows, 5 windows; 17 columns, 6 windows
     pool = one(graph, "avg_pool")
     assert pool.attributes["padding"] == ((1, 1), (0, 1))
     assert pool.attributes["count_include_pad"] is False
@@ -280,7 +284,8 @@ def test_a_function_within_a_model_is_seen_into():
     model(channels_last(batch()))
     graph = recorded(tf_models.subject(model), batch())
     assert kinds(graph) == ["conv", "add", "activation"]
-    np.testing.assert_allclose(last(graph), model(channels_last(batch())).numpy(), rtol=1e-5, atol=1e-5)
+    # The layer outside of the function: within it, TensorFlow's rewriting of graphs gets the groups wrong.
+    np.testing.assert_array_equal(last(graph), tf.nn.relu(model.conv(channels_last(batch()))).numpy())
 
 
 def test_what_the_model_raises_comes_through_and_leaves_keras_as_it_was():
@@ -356,17 +361,15 @@ def test_a_plain_function_over_variables_tells_them_when_it_has_run():
 
 def network(params, x):
     y = tf.nn.conv2d(x, params["conv"]["w"], params["conv"]["stride"], "VALID") + params["conv"]["b"]
-    y = tf.reshape(tf.nn.relu(y), [len(x), -1])
+    y = tf.reshape(tf.nn.relu(y), [x.shape[0], -1])
     return tf.matmul(y, params["heads"][0], transpose_b=True)
 
 
 @pytest.mark.parametrize("kind", [np.asarray, tf.constant, tf.Variable])
 def test_a_function_of_params_and_x(kind):
     random = np.random.default_rng(2)
-    w, b, head = (random.normal(size=shape).astype(np.float32) for shape in ((3, 3, 3, 4), (4,), (7, 140)))
-    params = {"conv": {"w": kind(w), "b": kind(b), "stride": 2}, "heads": [kind(head[:, : 6 * 8 * 4])]}
-    head = random.normal(size=(7, 6 * 8 * 4)).astype(np.float32)
-    params["heads"] = [kind(head)]
+    w, b, head = (random.normal(size=shape).astype(np.float32) for shape in ((3, 3, 3, 4), (4,), (7, 192)))
+    params = {"conv": {"w": kind(w), "b": kind(b), "stride": 2}, "heads": [kind(head)]}
     subject = tf_models.subject((network, params))
     assert subject.parameters == {"conv/w": (3, 3, 3, 4), "conv/b": (4,), "heads/0": (7, 192)}
     graph = recorded(subject, batch())

@@ -528,14 +528,53 @@ def test_graph_modules():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_script_module_is_one_opaque_operation():
-    inner = torch.jit.script(nn.Sequential(nn.Linear(3, 4), nn.ReLU(inplace=True)))
-    model = nn.Sequential(nn.Linear(3, 3), inner, nn.Tanh())
-    graph = recorded(model, batch(2, 3))
-    assert [o.name for o in graph.operations] == ["0", "1", "2"]
-    assert graph.operations[1].inputs == ("0", "param:1.0.weight", "param:1.0.bias")
-    assert graph.operations[1].kind == "other"
+def test_script_modules_are_seen_through():
+    layers = (nn.Conv2d(3, 4, 2), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(48, 5))
+    model = nn.Sequential(nn.Identity(), torch.jit.script(nn.Sequential(*layers)), nn.Tanh())
+    x = batch(2, 3, 4, 5)
+    graph = recorded(model, x)
+    expected = ["conv", "batch_norm", "activation", "reshape", "transpose", "dense", "activation"]
+    assert [o.kind for o in graph.operations if o.inputs] == expected
+    assert graph.operations[0].inputs == ("input", "param:1.0.weight", "param:1.0.bias")
+    assert graph.operations[0].name == "1/convolution"
+    relu = named(graph, "activation")[0]
+    assert graph.tensors[relu.inputs[0]].min() < 0
     assert graph.idle == ()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    linked(subject(model).record(x, training=True))
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_a_traced_alexnet_is_seen_through():
+    model = torch.jit.trace(poses.functional(THIN, LARGE.params), torch.from_numpy(LARGE.x))
+    graph = recorded(model, LARGE.x)
+    assert [len(named(graph, kind)) for kind in ("conv", "dense", "max_pool", "softmax")] == [5, 3, 3, 1]
+
+
+def test_what_numpy_computes_stays_linked():
+    model = Called(lambda m, x: torch.from_numpy(m.fc(x).numpy() * 2) + 1, fc=nn.Linear(3, 4))
+    graph = recorded(model, batch(2, 3))
+    assert [(o.name, o.inputs) for o in graph.operations[1:]] == [("outside", ("fc",)), ("add", ("outside",))]
+
+
+def test_vmap_is_recorded_for_the_whole_batch():
+    def network(params, x):
+        return torch.vmap(lambda item: torch.tanh(params["w"] @ item))(x)
+
+    graph = subject((network, {"w": torch.randn(4, 3)})).record(batch(5, 3))
+    linked(graph)
+    assert graph.operations[0].inputs == ("param:w", "input")
+    assert any(o.kind == "activation" and graph.tensors[o.outputs[0]].shape == (5, 4) for o in graph.operations)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_compiled_modules_run_uncompiled():
+    pytest.importorskip("torch._dynamo")
+    model = nn.Sequential(torch.compile(nn.Linear(3, 4)), nn.ReLU())
+    graph = subject(model).record(batch(2, 3))
+    linked(graph)
+    assert kinds(graph) == ["dense", "activation"]
 
 
 def test_lazy_modules_need_a_shape():

@@ -138,7 +138,9 @@ def layers(audit: Any) -> Iterator[str]:
         for r in audit.rows
     ]
     headers = ("layer", "read as", audit.nearest_variant, "of the bound")
-    table = tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=("left", "left", "left", "right"))
+    table = tabulate(
+        rows, headers, tablefmt="simple", disable_numparse=True, colalign=("left", "left", "left", "right")
+    )
     yield from (line.rstrip() for line in table.splitlines())
 
 

@@ -19,6 +19,7 @@ from ..checks.audit.result import (
 )
 
 KINDS = {DEVIATION: "deviations", CONVENTION: "conventions", UNEXPLAINED: "unexplained"}  # and what several are called
+MANY = 4  # places; of more, only the layers are named
 ORDER = (UNEXPLAINED, DEVIATION, CONVENTION)
 
 
@@ -39,6 +40,8 @@ class Told:
     @property
     def where(self) -> str:
         """ "norm1 (features.2), norm2": the paper's names, and the model's own where they are others."""
+        if len(self.each) > MANY:
+            return ", ".join(self.layers)
         names = []
         for one in self.each:
             own = "" if one.at in ("", one.layer) else one.at
@@ -78,7 +81,9 @@ def told_once(deviations: Iterable[Deviation]) -> list[Told]:
     return sorted(map(Told, told), key=lambda t: ORDER.index(t.one.kind) if t.one.kind in ORDER else len(ORDER))
 
 
-def joined(groups: Iterable[tuple[Deviation, ...]], key: Callable[[Deviation], Hashable]) -> list[tuple[Deviation, ...]]:
+def joined(
+    groups: Iterable[tuple[Deviation, ...]], key: Callable[[Deviation], Hashable]
+) -> list[tuple[Deviation, ...]]:
     """Groups whose first members have the same key, put together."""
     found: dict[Hashable, list[Deviation]] = {}
     for group in groups:

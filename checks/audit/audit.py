@@ -28,6 +28,7 @@ from .merge import merged
 from .reading import Reading, read
 from .result import ANOTHER, CONVENTION, DEVIATION, UNEXPLAINED, Audit, Deviation, Row, verdict_of
 from .tape import Tape
+from .unfolded import joined
 
 Array = np.ndarray
 
@@ -168,7 +169,7 @@ def fitted_weights(subject: Subject, tape: Tape, shape: Shape, batch: int | None
 
 
 def layers_of(tape: Tape) -> list[Reading]:
-    return merged([read(segment, tape) for segment in chain(tape)], tape)
+    return merged(joined([read(segment, tape) for segment in chain(tape)], tape), tape)
 
 
 def in_training(

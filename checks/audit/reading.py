@@ -52,7 +52,7 @@ class Reading:
 def read(segment: Segment, tape: Tape) -> Reading:
     """The first reading that holds; Unexplained where none does."""
     x, y = segment.arrays(tape)
-    if not np.isfinite(x).all() or not np.isfinite(y).all():
+    if np.isnan(y).any() or (np.isinf(y).any() and not is_padding(segment)):
         return unexplained(segment, x, y, "gave numbers that are not finite")
     if segment.parts and segment.parts[0].operations:
         return read_towers(segment, tape, x, y)
@@ -62,6 +62,11 @@ def read(segment: Segment, tape: Tape) -> Reading:
     if affine:
         return unexplained(segment, x, y, f"mixes {len(affine)} layers with weights")
     return read_plain(segment, tape, x, y)
+
+
+def is_padding(segment: Segment) -> bool:
+    """Minus infinity around the maps is how max-pooling is padded by hand."""
+    return any(op.kind == "pad" for op in segment.operations)
 
 
 def unexplained(segment: Segment, x: Array, y: Array, why: str) -> Reading:
@@ -120,7 +125,9 @@ def sole(tape: Tape, tensor: str) -> str:
 def declared(op: Operation, weight: Array, x: Array) -> Conv | Dense | None:
     """The layer as the operation describes itself; None where its sizes do not fit together."""
     if op.kind == "dense":
-        return Dense(op.name, len(weight)) if x.ndim == 2 and weight.shape[1:] == x.shape[1:] else None
+        groups = int(op.attributes.get("groups", 1))
+        fits = x.ndim == 2 and weight.ndim == 2 and groups * weight.shape[1] == x.shape[1]
+        return Dense(op.name, len(weight), groups) if fits else None
     if x.ndim != 4 or weight.ndim != 4 or weight.shape[2] != weight.shape[3] or x.shape[1] % weight.shape[1]:
         return None
     stride, dilation = (op.attributes.get(key, (1, 1)) for key in ("stride", "dilation"))

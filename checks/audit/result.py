@@ -21,7 +21,7 @@ class Deviation:
     """One way in which the model is not the paper's network, or not the nearest variant.
 
     layer: the paper's name of it; at: the model's own. trap: the catalogue's id, "" where it has none. kind: a mistake
-    ("deviation"), somebody's choice ("convention": `agrees_with` says whose) or "unexplained". effect: how far outputs move, in words;
+    ("deviation"), somebody's choice ("convention": `agrees_with` says whose) or "unexplained". effect: how far outputs move;
     local and final: the same as a share of the layer's and of the network's output (None: shapes differ, or nothing moves there).
     """
 

@@ -21,10 +21,10 @@ from ...impls.foreign import load as loading
 from ...impls.foreign.graph import Refused
 from ..worker import end_with_parent, peak_memory_mb
 from . import audit as auditing
+from .blame import blamed
 from .result import Audit
 
 FRAMEWORKS = ("numpy", "torch", "torchvision", "tensorflow", "keras", "jax", "jaxlib", "onnx", "onnxruntime")
-LONGEST = 300  # characters of an exception's message
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -48,7 +48,7 @@ def work(job: dict[str, Any], send: Send) -> None:
     try:
         send({"kind": "result", "audit": audited(job, send).as_dict()})
     except Refused as refusal:
-        send({"kind": "refused", "text": one_line(refusal)})
+        send({"kind": "refused", "text": " ".join(str(refusal).split())})
     except BaseException as error:  # SystemExit as well: it is the model's
         send({"kind": "refused", "text": f"{job['target']}: {blamed(error)}"})
 
@@ -80,49 +80,6 @@ def versions() -> dict[str, str]:
         **found,
         "peak_memory_mb": str(peak_memory_mb()),
     }
-
-
-# Whose fault it was ---------------------------------------------------------------------------------------------------
-
-NOT_THEIRS = {"alexnet_parity", "torch", "tensorflow", "keras", "jax", "jaxlib", "numpy", "onnx", "onnxruntime"}
-
-
-def blamed(error: BaseException) -> str:
-    """An exception in one line: whose it was, what it says, and the innermost line of the model's own code."""
-    said = one_line(error)
-    text = f"{type(error).__name__}{': ' + said if said else ''}"
-    frames = places(error)
-    theirs = [place for name, place in frames if not_ours(name)]
-    if isinstance(error, SystemExit):
-        return f"its own code called exit({said}){' at ' + theirs[-1] if theirs else ''}"
-    if theirs:
-        return f"its own code raised {text} at {theirs[-1]}"
-    if isinstance(error, MemoryError):
-        return f"out of memory ({text}); try a smaller batch: --input-shape 1,C,H,W"
-    if frames and frames[-1][0].partition(".")[0] == "alexnet_parity":
-        return f"the audit itself broke off with {text} at {frames[-1][1]}; please report it"
-    return f"running it raised {text}{' at ' + frames[-1][1] if frames else ''}"
-
-
-def places(error: BaseException) -> list[tuple[str, str]]:
-    """(module, file:line) of each frame, the innermost last."""
-    found, trace = [], error.__traceback__
-    while trace is not None:
-        frame = trace.tb_frame
-        file = Path(frame.f_code.co_filename).name
-        found.append((str(frame.f_globals.get("__name__", "")), f"{file}:{trace.tb_lineno}"))
-        trace = trace.tb_next
-    return found
-
-
-def not_ours(module: str) -> bool:
-    """Is it the model's own module: neither this project's, a framework's nor Python's?"""
-    root = module.partition(".")[0]
-    return root not in NOT_THEIRS and (root == "__main__" or root not in sys.stdlib_module_names) and bool(root)
-
-
-def one_line(error: object) -> str:
-    return " ".join(str(error).split())[:LONGEST]
 
 
 if __name__ == "__main__":

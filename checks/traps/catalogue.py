@@ -116,7 +116,7 @@ def with_few_outputs(site: Site) -> Site:
 
 
 def roomy() -> Network:
-    """`paper-thin` on a larger image and with even dense layers: what `paper-thin` is too small or too odd for can be set here."""
+    """`paper-thin` on a larger image, its dense layers even: for what `paper-thin` is too small or too odd."""
     network = replace(variants.variant("paper-thin"), input_shape=(3, 195, 227))
     return (
         network.edit("fc6", units=38).edit("fc7", units=30).renamed("roomy-thin", "paper-thin with room for every trap")

@@ -91,7 +91,7 @@ TRAPS: tuple[Trap, ...] = (
         words=words(
             "nn.Conv2d pads nothing unless told (padding=0): pass the padding; expected: {expected}",
             "Conv2D's default is padding='valid': put ZeroPadding2D before {layer}, or pass padding='same' where the stride is 1",
-            "padding='VALID' pads nothing: give tf.nn.conv2d explicit padding [[0, 0], [p, p], [p, p], [0, 0]]; expected: {expected}",
+            "padding='VALID' pads nothing: give tf.nn.conv2d pairs, [[0, 0], [p, p], [p, p], [0, 0]]; expected: {expected}",
             jax="padding='VALID' pads nothing: give lax.conv_general_dilated pairs; expected: {expected}",
         ),
     ),
@@ -102,7 +102,7 @@ TRAPS: tuple[Trap, ...] = (
         network=padded_same,
         words=words(
             "F.pad before {layer} copies TensorFlow's SAME: pad as expected ({expected}) and no more",
-            "padding='same' with a stride pads so that the size is ceil(size / stride): use padding='valid'; expected: {expected}",
+            "padding='same' pads so that the size is ceil(size / stride): use padding='valid'; expected: {expected}",
             "padding='SAME' pads so that the size is ceil(size / stride): use 'VALID' or explicit padding; expected: {expected}",
             onnx="auto_pad=SAME_UPPER: give pads instead; expected: {expected}",
             jax="padding='SAME' pads so that the size is ceil(size / stride): give pairs; expected: {expected}",

@@ -46,7 +46,7 @@ TRAPS: tuple[Trap, ...] = (
         network=as_convolution,
         words=words(
             "nn.Conv2d shares its kernels: F.unfold and one product for each position don't",
-            "Conv2D shares its kernels, and Keras 3 has no LocallyConnected2D: extract patches and keep kernels for each position",
+            "Conv2D shares its kernels, and Keras 3 has no LocallyConnected2D: keep kernels for each position's patch",
             "tf.nn.conv2d shares its kernels: tf.image.extract_patches and tf.einsum with kernels for each position don't",
         ),
     ),

@@ -20,6 +20,7 @@ def layer_signature(layer: Layer, shape: Shape) -> Signature:
         kept = {name: value for name, value in kept.items() if name not in WINDOW}
         kept |= {"reach": layer.reach, "dilation": layer.dilation if isinstance(layer, Dilated) else 1}
         kept |= {"border": reached(layer, shape), "output": layer.output(shape)}
+        kept["stride"] = layer.stride if max(layer.output(shape)[1:]) > 1 else 0  # of a single window nobody sees it
     if isinstance(layer, Lrn):
         kept["n"] = layer.n // 2  # what the window is made of
     return (kind(layer), *sorted(kept.items()))

@@ -6,6 +6,7 @@ itself ships as functions (`jax.nn.relu`, `jax.nn.softmax`) stay whole.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,7 +85,8 @@ class Model:
     def traced(self, arrays: Sequence[Any], x: Array) -> tuple[Any, str]:
         """The jaxpr, and the layout of images that the function takes: the one that its shapes admit.
 
-        Where both do, the first convolution decides. Where neither does, what the function raised comes through.
+        Where both do, the first convolution decides. Where neither does, what the function raised comes through,
+        of two errors the one further down.
         """
         found: dict[str, Any] = {}
         errors: dict[str, Exception] = {}
@@ -95,24 +97,19 @@ class Model:
             except Exception as error:
                 errors[layout] = error
         if not found:
-            error = errors["NCHW"] if "NCHW" in written_layouts(errors) else errors["NHWC"]
-            raise error
+            raise max(errors.values(), key=self.reached)
         agreeing = [layout for layout, traced in found.items() if first_layout(traced.jaxpr) == layout]
         layout = next(iter(agreeing or found))
         return found[layout], layout
 
-
-def written_layouts(errors: Mapping[str, Exception]) -> list[str]:
-    """The layout in which the function came further before it raised: the longer traceback."""
-    depths = {layout: sum(1 for _ in frames(error)) for layout, error in errors.items()}
-    return [layout for layout, depth in depths.items() if depth == max(depths.values())][-1:]
-
-
-def frames(error: Exception) -> Iterator[Any]:
-    trace = error.__traceback__
-    while trace is not None:
-        yield trace
-        trace = trace.tb_next
+    def reached(self, error: Exception) -> int:
+        """The line of the function itself on which it raised: of two errors, the later one came of the right layout."""
+        code = getattr(inspect.unwrap(self.function), "__code__", None)
+        trace, line = error.__traceback__, 0
+        while trace is not None:
+            line = trace.tb_lineno if trace.tb_frame.f_code is code else line
+            trace = trace.tb_next
+        return line
 
 
 def on_cpu() -> Any:

@@ -131,7 +131,7 @@ def windows(call: str, given: Mapping[str, Any], reader: Reader) -> Word:
     call = written(call, window_dimensions=size, window_strides=step, padding=padding)
     dilated = {*given.get("base_dilation", ()), *given.get("window_dilation", ())} - {1}
     wide = tuple(axis for axis in range(len(size)) if size[axis] > 1 or step[axis] > 1)
-    layouts = {(1, 2): "NHWC", (2, 3): "NCHW"}
+    layouts: dict[tuple[int, ...], str] = {(1, 2): "NHWC", (2, 3): "NCHW"}
     layout = layouts.get(wide, reader.layout if wide == () else "")
     if len(size) != 4 or dilated or not layout:
         return Word("sum" if kind == "sum" else "other", call, {"x": 0})

@@ -340,13 +340,15 @@ def pose(network: Network, tricks: Tricks, params: Mapping[str, Array], style: s
 
 def fill(steps: Sequence[Any], params: Mapping[str, Array]) -> None:
     for step in steps:
-        weight, bias = (params.get(f"{step.name}.{part}") for part in ("weight", "bias"))
+        if f"{step.name}.weight" not in params:
+            continue
+        weight, bias = (params[f"{step.name}.{part}"] for part in ("weight", "bias"))
         if isinstance(step, layers.BatchNormalization):
             variance = spread(len(weight))
             step.gamma.assign(weight * np.sqrt(variance + np.float32(EPS)))
             step.beta.assign(bias)
             step.moving_variance.assign(variance)
-        elif step.weights and hasattr(step, "kernel"):
+        else:
             step.kernel.assign(to_keras(weight))
             if getattr(step, "bias", None) is not None:
                 step.bias.assign(to_keras(bias))

@@ -37,16 +37,16 @@ def load(target: str, weights: str = "", input_shape: Shape | None = None) -> Su
     if Path(address.place).suffix in FILES:
         if address.name:
             raise Refused(f"{target}: nothing can be named inside a {Path(address.place).suffix} file")
-        return filled(None, saved(Path(address.place), input_shape), weights)
+        return filled(saved(Path(address.place), input_shape), weights)
     model = model_of(address)
     if is_keras(model):
         weights = weight_files.keras(model, weights)  # before the model is recorded: Keras reads its own files
-    return filled(model, adapted(model, target, input_shape), weights)
+    return filled(adapted(model, target, input_shape), weights)
 
 
-def filled(model: Any, subject: Subject, weights: str) -> Subject:
+def filled(subject: Subject, weights: str) -> Subject:
     if weights:
-        weight_files.put(subject, weights, is_torch=model is not None and framework(type(model)) == "torch")
+        weight_files.put(subject, weights)
     return subject
 
 
@@ -65,7 +65,7 @@ def model_of(address: Address) -> Any:
 
 
 def framework_of(target: str) -> str:
-    """Whose model a target seems to be, without importing anything: "torch", "keras", ..., or "" where only a look inside tells."""
+    """Whose model a target seems to be, told without importing it: "torch", "keras", ..., or "" where nothing says."""
     place = targets.parse(target).place
     if suffix := FILES.get(Path(place).suffix):
         return suffix

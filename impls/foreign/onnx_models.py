@@ -184,7 +184,7 @@ def stored(model: onnx.ModelProto, name: str) -> dict[str, Array]:
 
 
 def array_of(tensor: TensorProto) -> Array:
-    return np.array(onnx.numpy_helper.to_array(tensor))
+    return np.asarray(onnx.numpy_helper.to_array(tensor))
 
 
 def constant(node: NodeProto) -> Array:
@@ -290,7 +290,7 @@ def response_normalisation() -> type:
     """LRN by its specification: the evaluator's own (onnx 1.23) normalises only as many maps as there are images."""
     from onnx.reference.op_run import OpRun
 
-    class LRN(OpRun):  # type: ignore[misc]  # found by its name
+    class LRN(OpRun):  # found by its name
         op_domain = ""
 
         def _run(self, x: Array, alpha: float, beta: float, bias: float, size: int) -> tuple[Array]:
@@ -321,8 +321,9 @@ class Model:
         self.input_shape: Shape | None = maps
         self.batch = batch_of(model, self.input)
         self.outputs = [output.name for output in model.graph.output]
-        self.recorded, self.narrow = recorded(model, self.nodes)
-        wired = rewired(model, self.nodes, self.values, self.constants, self.recorded, self.narrow)
+        wired = rewired(model, self.nodes, self.values, self.constants)  # without the weights: light
+        self.recorded, self.narrow = recorded(wired, self.nodes)
+        give(wired, self.recorded, self.narrow)
         self.framework, self.prepared = prepared(wired, name)
 
     @property
@@ -406,17 +407,14 @@ def rewired(
     nodes: Sequence[NodeProto],
     values: Mapping[str, Array],
     constants: Mapping[str, Array],
-    outputs: Sequence[str],
-    narrow: Mapping[str, str],
 ) -> onnx.ModelProto:
-    """The same operations with parameters as inputs and every tensor as an output."""
+    """The same operations with parameters as inputs, and no outputs yet."""
     wired = onnx.ModelProto(ir_version=model.ir_version, producer_name=model.producer_name)
     wired.opset_import.extend(model.opset_import)
     graph = wired.graph
     graph.name = model.graph.name or "graph"
     graph.node.extend(nodes)
     made = {node.output[0]: node for node in model.graph.node if node.op_type in MAKERS and node.output[0] in constants}
-    graph.node.extend(helper.make_node("Cast", [name], [copy], to=TensorProto.FLOAT) for name, copy in narrow.items())
     graph.initializer.extend(
         onnx.numpy_helper.from_array(value, name) for name, value in constants.items() if value.dtype.kind not in "OUS"
     )
@@ -429,8 +427,14 @@ def rewired(
         if name in values or (model.ir_version < 4 and value.dtype.kind not in "OUS"):
             kind = helper.np_dtype_to_tensor_dtype(value.dtype)
             graph.input.append(helper.make_tensor_value_info(name, kind, value.shape))
-    graph.output.extend(onnx.ValueInfoProto(name=narrow.get(name, name)) for name in outputs)
     return wired
+
+
+def give(wired: onnx.ModelProto, outputs: Sequence[str], narrow: Mapping[str, str]) -> None:
+    """Make every tensor an output."""
+    graph = wired.graph
+    graph.node.extend(helper.make_node("Cast", [name], [copy], to=TensorProto.FLOAT) for name, copy in narrow.items())
+    graph.output.extend(onnx.ValueInfoProto(name=narrow.get(name, name)) for name in outputs)
 
 
 class Recorder:
@@ -492,7 +496,7 @@ class Recorder:
             return f"param:{name}"
         if name in self.model.constants:
             if self.model.constants[name].dtype.kind in "fiub":
-                self.tensors[f"const:{name}"] = self.model.constants[name]
+                self.tensors[f"const:{name}"] = np.array(self.model.constants[name])
             return f"const:{name}"
         return name
 

@@ -40,10 +40,9 @@ FLATTENED = {"hwc": (0, 2, 3, 1), "cwh": (0, 1, 3, 2), "whc": (0, 3, 2, 1), "hcw
 def pose(network: Network, tricks: Tricks, params: Mapping[str, Array]) -> onnx.ModelProto:
     """The network with tricks as a model of images (N, C, H, W); raises Unsupported for what ONNX cannot express."""
     graph = Builder(tricks, params)
-    outputs = network.input_shape
-    for layer, inputs, outputs in network.walk():
+    for layer, inputs, _ in network.walk():
         graph.add(layer, inputs)
-    return graph.model(network, outputs)
+    return graph.model(network)
 
 
 class Builder:
@@ -55,10 +54,10 @@ class Builder:
         self.stored: dict[str, Array] = {}
         self.here = "images"
 
-    def model(self, network: Network, outputs: Shape) -> onnx.ModelProto:
+    def model(self, network: Network) -> onnx.ModelProto:
         kind = TensorProto.FLOAT
         images = helper.make_tensor_value_info("images", kind, ["N", *network.input_shape])
-        output = helper.make_tensor_value_info(self.here, kind, ["N", *outputs])
+        output = helper.make_tensor_value_info(self.here, kind, ["N", *(list(network.shapes().values())[-1])])
         weights = [numpy_helper.from_array(value, name) for name, value in self.stored.items()]
         graph = helper.make_graph(self.nodes, network.name, [images], [output], weights)
         return helper.make_model(graph, ir_version=IR, opset_imports=[helper.make_opsetid("", OPSET)])

@@ -32,7 +32,7 @@ EXTRAS = {
 
 @dataclass(frozen=True)
 class Address:
-    """place: a file or a module's dotted name. name: an attribute in it, dotted, or "". arguments: None where none are written."""
+    """place: a file or a module's dotted name. name: an attribute in it, dotted, or "". arguments: None without a call."""
 
     place: str
     name: str = ""
@@ -55,9 +55,10 @@ def literal(name: str, call: str) -> dict[str, Any]:
     """The keyword arguments of "(num_classes=17)", read and never run."""
     try:
         tree = ast.parse(f"f{call}", mode="eval").body
-        one_call = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and not tree.args
-        if not one_call or any(keyword.arg is None for keyword in tree.keywords):
-            raise ValueError("not by keyword")
+        if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name) or tree.args:
+            raise ValueError("no single call by keyword")
+        if any(keyword.arg is None for keyword in tree.keywords):
+            raise ValueError("** is no literal")
         return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in tree.keywords}
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         found = one_line(f"{name}{call}")

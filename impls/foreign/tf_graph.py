@@ -105,6 +105,11 @@ class Plan:
         plan.idle = calls.idle()
         return plan
 
+    def tensor(self, name: str, values: Sequence[tuple[Array, str]]) -> Array | None:
+        """What an operation gave, among the fetched values; None for the batch or a parameter itself."""
+        places = {given: place for step in self.steps for given, place in step.outputs}
+        return values[places[name]][0] if name in places else None
+
     def graph(self, values: Sequence[tuple[Array, str]], layout: str, x: Array) -> Graph:
         """The recording, from the fetched values (with their dtypes) and the batch as it was fed."""
         tensors, dtypes = {INPUT: x}, {}

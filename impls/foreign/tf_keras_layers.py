@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,9 +30,19 @@ def layers_of(model: Any) -> list[Any]:
     return list(flatten(include_self=False)) if flatten else list(getattr(model, "layers", ()))
 
 
+def joined(names: Sequence[str]) -> tuple[str, ...]:
+    """One path of nested layers' names, what they repeat of one another said once: a, a/b, b/c is a/b/c."""
+    path: list[str] = []
+    for name in names:
+        parts = name.split("/")
+        overlap = next(n for n in range(len(parts), -1, -1) if n == 0 or path[-n:] == parts[:n])
+        path += parts[overlap:]
+    return tuple(path)
+
+
 @dataclass(frozen=True)
 class Call:
-    """One call of a layer; path: names of the layers that it lies in and its own, the model's left out."""
+    """One call of a layer; path: names of the layers that it lies in and its own, without the model's."""
 
     number: int
     layer: Any
@@ -85,22 +94,18 @@ class Calls:
 
     def note(self, start: int, end: int) -> None:
         """Operations that no inner layer made are this call's."""
-        path = tuple(layer.name for layer in self.stack if layer is not self.model)
+        path = joined([layer.name for layer in self.stack if layer is not self.model])
         found = Call(self.count, self.stack[-1], path)
         self.count += 1
         for place in range(start, end):
             self.makers.setdefault(place, found)
 
     def name(self, operation: str, place: int) -> str:
-        """The graph's name with the layers' own names for their scopes: "alexnet_1/conv1_1/Conv2D" is "conv1/Conv2D"."""
+        """The layers' own names and the operation's: "alexnet_1/conv1_1/convolution" is "conv1/convolution"."""
         call = self.makers.get(place)
         if call is None:
             return operation
-        parts = operation.split("/")
-        for scope in (self.model.name, *call.path):
-            if len(parts) > 1 and re.fullmatch(rf"{re.escape(scope)}(_\d+)?", parts[0]):
-                del parts[0]
-        return "/".join((*call.path, *parts))
+        return "/".join((*call.path, operation.rpartition("/")[2]))
 
     def idle(self) -> tuple[str, ...]:
         """Names of layers that exist and were not called; inputs are not called."""

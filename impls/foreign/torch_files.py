@@ -52,7 +52,7 @@ NESTED = ("state_dict", "model_state_dict", "model")  # where checkpoints keep t
 class Scopes(Protocol):
     """Where a program says which module it is in."""
 
-    def enter(self, path: str, module: None) -> None: ...
+    def enter(self, path: str, module: None, layer: str) -> None: ...
     def leave(self) -> None: ...
 
 
@@ -69,25 +69,40 @@ class Program:
     outputs: Sequence[Json]
 
     def run(self, x: Tensor, scopes: Scopes) -> list[Any]:
+        """What the program returns; Refused where its nodes do not fit together. Errors of the operations come through."""
         values: dict[str, Any] = {name: self.parameters[source] for name, source in self.arguments.items()}
         values[self.input] = x
-        for node in self.nodes:
-            if CHECKS.fullmatch(node["target"]):
-                continue
-            scopes.enter(_module_path(node), None)
-            try:
-                result = _target(node["target"])(*_positional(node, values), **_by_name(node, values))
-            finally:
-                scopes.leave()
-            _store(node["outputs"], result, values)
-        return [_value(output, values) for output in self.outputs]
+        target = "outputs"
+        try:
+            for node in self.nodes:
+                target = node["target"]
+                if not CHECKS.fullmatch(target):
+                    self._step(node, values, scopes)
+            return [_value(output, values) for output in self.outputs]
+        except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+            problem = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise Refused(
+                f"not a well-formed program at {target} ({problem}); save it anew with torch.export.save"
+            ) from error
+
+    @staticmethod
+    def _step(node: Json, values: dict[str, Any], scopes: Scopes) -> None:
+        path, layer = _module(node)
+        scopes.enter(path, None, layer)
+        try:
+            result = _target(node["target"])(*_positional(node, values), **_by_name(node, values))
+        finally:
+            scopes.leave()
+        _store(node["outputs"], result, values)
 
 
-def _module_path(node: Json) -> str:
-    """ "L__self__features_0,features.0,torch.nn.modules.conv.Conv2d" is inside features.0."""
-    stack = node.get("metadata", {}).get("nn_module_stack", "")
-    last = stack.split(";")[-1].split(",")
-    return last[1] if len(last) == 3 else ""
+def _module(node: Json) -> tuple[str, str]:
+    """(path, class) of the module that the node came from.
+
+    "L__self__,,torch.nn.Sequential;L__self__0,0,torch.nn.modules.conv.Conv2d" is a Conv2d called 0.
+    """
+    last = node.get("metadata", {}).get("nn_module_stack", "").split(";")[-1].split(",")
+    return (last[1], last[2].split(".")[-1]) if len(last) == 3 else ("", "")
 
 
 def _target(name: str) -> Callable[..., Any]:

@@ -111,6 +111,7 @@ MODULES: dict[type[nn.Module], str] = {  # what a module's own operation is; wha
         (nn.ReLU, nn.ReLU6, nn.Tanh, nn.Sigmoid, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU), "activation"
     ),
 }
+LAYERS = {cls.__name__: kind for cls, kind in MODULES.items()}
 
 
 @dataclass(frozen=True)

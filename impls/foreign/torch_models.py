@@ -162,7 +162,7 @@ class Recorder(TorchFunctionMode):
         self._learned: set[str] = set()  # ids that come from parameters alone
         self._clock = 0
         self._paths = paths
-        self._scope: list[tuple[str, nn.Module | None]] = []
+        self._scope: list[tuple[str, nn.Module | None, str]] = []
         self._script: tuple[nn.Module, Within] | None = None
         self._left: dict[str, None] = {}  # ids of tensors whose numbers were taken out of torch
         self._kept: list[tuple[Tensor, Tensor, Tensor]] = []  # parameters about to be written: it, its memory, a copy
@@ -205,8 +205,9 @@ class Recorder(TorchFunctionMode):
     def _matters(func: Callable[..., Any], name: str) -> bool:
         return (func.__name__ == "__get__" and name in COPIED) or (func.__name__ == "__set__" and name == "data")
 
-    def enter(self, path: str, module: nn.Module | None) -> None:
-        self._scope.append((path, module))
+    def enter(self, path: str, module: nn.Module | None, layer: str = "") -> None:
+        """Calls are made by this module from now on; `layer` is its class's name, where that is all there is."""
+        self._scope.append((path, module, layer))
 
     def leave(self) -> None:
         self._scope.pop()
@@ -281,8 +282,7 @@ class Recorder(TorchFunctionMode):
         elif self._left:
             self._add(self._label("outside"), "other", "computed outside of torch", [*self._left], [tensor], [])
         else:
-            name = numbered("constant", self._taken)
-            self._taken.add(name)
+            name = f"constant:{sum(name.startswith('constant:') for name in self.arrays) + 1}"
             self._copy(name, tensor)
             self._bind(tensor, name)
         return self._seen[id(tensor)].id
@@ -335,9 +335,9 @@ class Recorder(TorchFunctionMode):
         kind = call.kind
         if kind == "dense" and call.attributes.get("weight_layout") == "IO" and not self._multiplies(positions, ids):
             kind, positions = "other", {}  # two activations multiplied, or weights from the left
-        path, module = self._scope[-1] if self._scope else ("", None)
+        path, module, layer = self._scope[-1] if self._scope else ("", None, "")
         own = module is not None and torch_kinds.is_own(module, kind)
-        label = path if own and path else self._label(call.name)
+        label = path if path and (own or torch_kinds.LAYERS.get(layer) == kind) else self._label(call.name)
         text = torch_kinds.described(module) if own and module is not None else call.text
         inputs = tuple(reversed(ids)) if call.swapped else tuple(ids)
         attributes = {} if kind == "other" else call.attributes

@@ -20,9 +20,9 @@ KINDS = ".npz, .safetensors, .pt or .pth, and for Keras models .weights.h5 or .k
 UNLEARNED = "num_batches_tracked"  # torch's batch normalisation counts; nothing reads it at inference
 
 
-def put(subject: Subject, file: str, is_torch: bool = False) -> None:
+def put(subject: Subject, file: str) -> None:
     """Load a file's arrays; raises Refused for names or shapes that are not the model's."""
-    values = dict(read(Path(file), is_torch))
+    values = dict(read(Path(file)))
     if values and all(name.startswith("module.") for name in values):  # saved from within DataParallel
         values = {name.removeprefix("module."): value for name, value in values.items()}
     values = {name: value for name, value in values.items() if not name.endswith(UNLEARNED)}
@@ -43,7 +43,7 @@ def some(names: list[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def read(file: Path, is_torch: bool) -> Mapping[str, Array]:
+def read(file: Path) -> Mapping[str, Array]:
     if not file.is_file():
         near = nearest(file.name, [path.name for path in file.parent.glob("*")])
         raise Refused(f"no file {str(file)!r} here (looked in {file.parent.resolve()}){near}")
@@ -52,12 +52,13 @@ def read(file: Path, is_torch: bool) -> Mapping[str, Array]:
             return npz(file)
         case ".safetensors":
             return safetensors(file)
-        case ".pt" | ".pth" if is_torch:
+        case ".pt" | ".pth":
+            need("torch", file.name)
             from . import torch_models
 
             return torch_models.state(file)
-    if file.suffix in (".pt", ".pth") or file.name.endswith(KERAS):
-        raise Refused(f"{file}: only {'torch' if file.suffix.startswith('.pt') else 'Keras'} models read {file.suffix}")
+    if file.name.endswith(KERAS):
+        raise Refused(f"{file}: only Keras models in a Python file or module read {file.suffix}; save it as .npz")
     raise Refused(f"{file}: files that end in {file.suffix!r} are not known; expected {KINDS}")
 
 
@@ -102,7 +103,7 @@ def keras(model: Any, file: str) -> str:
     if not file.endswith(KERAS):
         return file
     if not Path(file).is_file():
-        read(Path(file), False)  # refuses
+        read(Path(file))  # refuses
     try:
         model.load_weights(file)
     except Exception as error:

@@ -13,13 +13,13 @@ from alexnet_parity.reference import oracle, stimuli, variants
 from alexnet_parity.reference.spec import Dense, Dropout, Lrn, Pool, Relu, SpatialLrn
 
 THIN = [name for name in variants.names() if name.endswith("-thin")]
-SPREAD = 3.0  # of what an activation is fed: each of them differs from ReLU there
+LARGEST = 10.0  # of what an activation is fed: each of them differs from ReLU below it
 
 
 def fed(truth: Truth, site: traps.Site) -> np.ndarray:
     """What the oracle feeds a layer, float32; a ReLU's brought to numbers where other activations are not all the same."""
     x = truth.input_of(site.layer.name)
-    x = SPREAD * x / x.std() if isinstance(site.layer, Relu) else x
+    x = LARGEST * x / x.max() if isinstance(site.layer, Relu) else x
     return x.astype(np.float32).astype(np.float64)
 
 

@@ -95,7 +95,7 @@ class Recorder:
 
     def note(self, name: str, kind: str, inputs: tuple[str, ...], output: Array, call: str = "", **more: Any) -> str:
         kind = kind if self.subject.hints or kind in ("conv", "dense", "add") else "other"
-        roles, attributes = more.pop("roles", {}), more if self.subject.hints or kind == "conv" else {}
+        roles, attributes = more.pop("roles", {}), more if self.subject.hints or kind in ("conv", "dense") else {}
         tensor = f"t{len(self.tensors)}"
         self.tensors[tensor] = np.array(output, dtype=output.dtype if output.dtype == np.float16 else np.float32)
         self.operations.append(Operation(name, kind, call or f"{kind}({name})", inputs, (tensor,), roles, attributes))
@@ -139,11 +139,18 @@ class Recorder:
         roles = {"x": 0, "weight": 1} | ({} if "no-bias" in tricks else {"bias": 2})
         y = oracle.apply(layer, values, self.tensors[at])
         if isinstance(layer, spec.Dense):
-            out = self.note(name, "dense", inputs, y, roles=roles, weight_layout="OI")
+            out = self.note(name, "dense", inputs, y, roles=roles, weight_layout="OI", groups=layer.groups)
+        elif isinstance(layer, spec.Local):
+            out = self.note(name, "other", inputs, y)
         else:
             pads = spec.borders(layer, self.tensors[at].shape[1:])
             dilation = layer.dilation if isinstance(layer, Dilated) else 1
-            geometry = {"stride": (layer.stride,) * 2, "padding": pads, "dilation": (dilation,) * 2, "groups": layer.groups}
+            geometry = {
+                "stride": (layer.stride,) * 2,
+                "padding": pads,
+                "dilation": (dilation,) * 2,
+                "groups": layer.groups,
+            }
             out = self.note(name, "conv", inputs, y, roles=roles, weight_layout="OIHW", layout="NCHW", **geometry)
         if "double-bias" in tricks:
             again = self.tensors[out] + held[f"{name}.bias"].reshape(1, -1, *(1 for _ in y.shape[2:]))

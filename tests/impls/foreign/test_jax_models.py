@@ -229,6 +229,19 @@ def test_what_the_function_raises_comes_through():
         jax_models.subject((forward, {"w": np.ones(3, np.float32)})).record(np.zeros((2, 3, 4, 5), np.float32))
 
 
+def test_of_two_errors_the_one_further_down_comes_through():
+    """Channels first, and a dense layer that does not fit: channels last fails at the convolution already."""
+    function, params = convolution("NCHW")
+
+    def forward(params, x):
+        x = function(params, x)
+        return x.reshape(len(x), -1) @ params["fc"]
+
+    params = {**params, "fc": np.ones((7, 5), np.float32)}
+    with pytest.raises(TypeError, match="dot_general"):
+        jax_models.subject((forward, params)).record(draws.normal(0, "x", (2, 3, 9, 8), 1.0))
+
+
 def test_params_without_arrays_are_refused():
     with pytest.raises(Refused, match="params hold no arrays"):
         jax_models.subject((lambda p, x: x, {"rate": 0.5}))

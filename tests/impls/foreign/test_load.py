@@ -191,16 +191,15 @@ def test_imports_that_fail(write):
     refused(write("from json import nothing\n", "e.py"), match="e.py: its import raised ImportError")
 
 
-def test_a_missing_framework_names_its_extra(write):
+def test_a_missing_framework_names_its_extra(monkeypatch):
+    targets = loading.targets
     error = ModuleNotFoundError("No module named 'jax'", name="jax.numpy")
-    loaded = loading.targets
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loaded.find, "lacks", lambda error: True)
-        assert loaded.absent("a.py", error) == "a.py needs jax, not installed here: pip install -e '.[jax]'"
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Refused, match=r"net.onnx needs onnx.*'\.\[onnx\]'"):
-        patch.setattr(loaded.importlib.util, "find_spec", lambda name: None)
-        patch.delitem(sys.modules, "onnx", raising=False)
-        loaded.need("onnx", "net.onnx")
+    monkeypatch.setattr(targets.find, "lacks", lambda error: True)
+    assert targets.absent("a.py", error) == "a.py needs jax, not installed here: pip install -e '.[jax]'"
+    monkeypatch.setattr(targets.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.delitem(sys.modules, "onnx", raising=False)
+    with pytest.raises(Refused, match=r"net.onnx needs onnx, not installed here: pip install -e '\.\[onnx\]'"):
+        targets.need("onnx", "net.onnx")
 
 
 @pytest.mark.parametrize(
@@ -452,7 +451,7 @@ def test_weight_files_that_cannot_be_read(held, tmp_path):
     for name, match in (
         ("w.npz", "no whole .npz file"),
         ("w.bin", "'.bin' are not known; expected .npz"),
-        ("w.weights.h5", "only Keras models read .h5"),
+        ("w.weights.h5", "only Keras models in a Python file or module read .h5"),
     ):
         (tmp_path / name).write_bytes(b"junk")
         refused(target, str(tmp_path / name), match=match)

@@ -123,7 +123,7 @@ def test_loaded_weights_take_the_place_of_stored_ones(tmp_path):
     assert all(np.array_equal(subject.value(name), other[name]) for name in other)
     graph = subject.record(images(SMALL))
     assert close(graph.tensors[graph.outputs[0]], oracle.forward(SMALL, other, images(SMALL))["prob"])
-    with pytest.raises(ValueError, match="no parameter 'conv9.weight'"):
+    with pytest.raises(ValueError, match=r"no parameter 'conv9.weight'"):
         subject.load({"conv9.weight": other["conv1.weight"]})
     with pytest.raises(ValueError, match=r"fc4.bias: found values of shape \(3,\), expected \(9,\)"):
         subject.load({"fc4.bias": np.zeros(3, np.float32)})

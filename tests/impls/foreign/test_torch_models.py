@@ -43,7 +43,7 @@ def own_output(model: nn.Module, x: np.ndarray) -> list[np.ndarray]:
 
 def linked(graph: Graph) -> None:
     """Every input is a parameter, the input, a constant, or an earlier output; no output repeats; no attribute is missing."""
-    known = {graph.input} | {name for name in graph.tensors if name.startswith("constant")}
+    known = {graph.input} | {name for name in graph.tensors if name.startswith("constant:")}
     names: set[str] = set()
     for operation in graph.operations:
         assert operation.name not in names
@@ -644,6 +644,7 @@ def test_an_exported_program_comes_back_as_it_was(pt2):
     conv = graph.operations[0]
     assert (conv.kind, conv.inputs) == ("conv", ("input", "param:conv.weight", "param:conv.bias"))
     assert [o.kind for o in graph.operations[1:4]] == ["batch_norm", "activation", "max_pool"]
+    assert [o.name for o in graph.operations[:3]] == ["conv", "norm", "relu"]
     found.load({"fc.bias": np.arange(7, dtype=np.float32)})
     np.testing.assert_array_equal(found.value("fc.bias"), np.arange(7))
 
@@ -728,6 +729,13 @@ def test_a_malformed_program_is_refused_in_one_line(pt2, tmp_path, change, messa
     bad = rewritten(pt2[0], tmp_path / "bad.pt2", change)
     with pytest.raises(Refused, match=message) as refusal:
         exported(bad)
+    assert "\n" not in str(refusal.value)
+
+
+def test_nodes_that_do_not_fit_together_are_refused_in_one_line(pt2, tmp_path):
+    bad = rewritten(pt2[0], tmp_path / "bad.pt2", edited(MODEL, lambda c: first_node(c).update(outputs=[])))
+    with pytest.raises(Refused, match=r"at torch\.ops\.aten\.conv2d\.default") as refusal:
+        exported(bad).record(batch(2, 3, 12, 7))
     assert "\n" not in str(refusal.value)
 
 

@@ -41,7 +41,8 @@ class Chip:
 
     kind: str
     title: str
-    text: str
+    found: str
+    expected: str
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ class Entry:
 
     def chip(self, kind: str, trap: str) -> Chip:
         those = [one for one in self.deviations if (one.kind, one.trap) == (kind, trap)]
-        texts = dict.fromkeys(f"{line(one.found)}, expected {line(one.expected)}" for one in those)
-        return Chip(kind, line(trap) or kind, "; ".join(texts))
+        found = dict.fromkeys(line(one.found) for one in those)
+        expected = dict.fromkeys(line(one.expected) for one in those)
+        return Chip(kind, line(trap) or kind, "; ".join(found), "; ".join(expected))
 
     @property
     def height(self) -> float:
@@ -248,25 +250,26 @@ def draw_chip(axis: Any, chip: Chip, y: float) -> None:
     """The trap's name in its kind's colour, and below it what was found."""
     left, width = DIFFERS
     title = fitted(chip.title, width - 0.25, LARGE, bold=True)
-    long = measure(title, LARGE, True) * SPARE + 0.16
-    box(axis, left, y + 0.02, long, FILL.get(chip.kind, GREY), FILL.get(chip.kind, GREY), height=0.2)
-    ink = INK.get(chip.kind, "white")
-    axis.text(left + 0.08, y + 0.12, title, fontsize=LARGE, va="center_baseline", color=ink, weight="bold", zorder=4)
-    axis.text(
-        left + 0.08,
-        y + 0.31,
-        fitted(chip.text, width - 0.1, SMALL, head=0.8),
-        fontsize=SMALL,
-        va="center_baseline",
-        color=DARK,
-    )
+    colour, ink = FILL.get(chip.kind, GREY), INK.get(chip.kind, "white")
+    box(axis, left, y + 0.02, measure(title, LARGE, True) * SPARE + 0.16, colour, colour, height=0.2)
+    axis.text(left + 0.08, y + 0.12, title, **(TEXT | {"weight": "bold", "color": ink, "zorder": 4}))
+    axis.text(left + 0.08, y + 0.31, said(chip, width - 0.1), **(TEXT | {"fontsize": SMALL, "color": DARK}))
+
+
+def said(chip: Chip, width: float) -> str:
+    """What was found and what was expected; where there is no room for both, the beginning and end of each."""
+    whole = f"{chip.found}, expected {chip.expected}"
+    if measure(whole, SMALL) * SPARE <= width:
+        return fitted(whole, width, SMALL)
+    half = (width - measure(", expected ", SMALL) * SPARE) / 2
+    return f"{fitted(chip.found, half, SMALL, head=0.6)}, expected {fitted(chip.expected, half, SMALL, head=0.6)}"
 
 
 def box(
     axis: Any, x: float, y: float, width: float, fill: str, edge: str, dashed: bool = False, height: float = ROW
 ) -> None:
     """A box with round corners, over the lines that lead to it."""
-    style = {"linestyle": (0, (4, 2.5))} if dashed else {}
+    style: dict[str, Any] = {"linestyle": (0, (4, 2.5))} if dashed else {}
     shape = FancyBboxPatch(
         (x + 0.05, y + 0.05),
         width - 0.1,
@@ -311,33 +314,29 @@ def measure(text: str, size: float, bold: bool = False) -> float:
     if not text.strip():
         return 0.0
     font = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
-    return float(TextPath((0, 0), text, size=size, prop=font, usetex=False).get_extents().x1) / 72
+    return float(TextPath((0, 0), text.replace("$", "S"), size=size, prop=font).get_extents().x1) / 72
 
 
 def fitted(text: str, width: float, size: float, head: float = 0.35, bold: bool = False) -> str:
     """The text, or as much of it as has room: `head` of that from its beginning, the rest from its end."""
-    text = safe(text)
-    if measure(text, size, bold) * SPARE <= width:
-        return text
+    text = "".join(sign if ord(sign) in signs() else "?" for sign in text)
     low, high = 0, min(len(text), 400)
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (
-            (middle, high) if measure(cut(text, middle, head), size, bold) * SPARE <= width else (low, middle - 1)
-        )
-    return cut(text, low, head)
+        fits = measure(cut(text, middle, head), size, bold) * SPARE <= width
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return cut(text, low, head).replace("$", r"\$")  # a dollar sign would begin a formula
 
 
 def cut(text: str, keep: int, head: float) -> str:
+    """`keep` characters of the text, with a sign where the others were."""
     first = round(keep * head)
-    return f"{text[:first].rstrip()}…{text[len(text) - (keep - first) :].lstrip()}" if keep < len(text) else text
-
-
-def safe(text: str) -> str:
-    """Dollar signs would begin a formula; what our font has no sign for becomes a question mark."""
-    return "".join(sign if ord(sign) in signs() else "?" for sign in text).replace("$", r"\$")
+    return (
+        f"{text[:first].rstrip(' .')}…{text[len(text) - (keep - first) :].lstrip(' .')}" if keep < len(text) else text
+    )
 
 
 @lru_cache(maxsize=1)
 def signs() -> frozenset[int]:
+    """The characters that our font can show."""
     return frozenset(get_font(findfont(FontProperties(family="DejaVu Sans"))).get_charmap())

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ...reference.mistaken import Border, BorderedConv, BorderedPool, Dilated, PaddedMean, Reordered
+from ...reference.mistaken import Affine, Border, BorderedConv, BorderedPool, Dilated, PaddedMean, Reordered
 from ...reference.spec import AFFINE, Conv, Dense, Dropout, Flatten, Layer, Pool, Shape, borders
-from .atoms import Bias, Padded, Rounded, Same, Unexplained
+from .atoms import Bias, Dropped, Padded, Rounded, Same, Unexplained
 from .reading import Reading
 from .tape import Tape
 
@@ -80,6 +80,9 @@ class Merger:
         reading = self.flattened(reading)
         if isinstance(reading.layer, Flatten) and self.flat:
             return
+        if (drop := self.one_dropout(reading)) is not None:
+            self.layers[-1] = drop
+            return
         if isinstance(reading.layer, Reordered) and reading.layer.order == "hwc" and self.natural(reading):
             self.rows_first = reading.x.shape[1:]
             y = reading.x.reshape(len(reading.x), -1)
@@ -87,6 +90,18 @@ class Merger:
         elif self.rows_first and isinstance(reading.layer, Dense):
             reading = self.in_order(reading)
         self.layers.append(reading)
+
+    def one_dropout(self, reading: Reading) -> Reading | None:
+        """Dropout written as two steps, the factor and the zeros in either order; None where it is not that."""
+        last = self.layers[-1] if self.layers else None
+        if last is None:
+            return None
+        for drop, factor in ((reading, last), (last, reading)):
+            if isinstance(drop.layer, Dropped) and drop.layer.scale == 1 and is_factor(factor.layer):
+                assert isinstance(factor.layer, Affine)
+                layer = replace(drop.layer, scale=factor.layer.scale[0])
+                return replace(drop, layer=layer, x=last.x, y=reading.y)
+        return None
 
     def natural(self, reading: Reading) -> bool:
         """Channels are last in memory, so that flattening in that order is the framework's own way."""
@@ -134,6 +149,10 @@ class Merger:
         self.held = held
         self.let_go()
         return reading
+
+
+def is_factor(layer: Layer) -> bool:
+    return isinstance(layer, Affine) and len(layer.scale) == 1 and layer.shift == (0.0,)
 
 
 def rounded(to: str, quirks: tuple[str, ...]) -> tuple[str, ...]:

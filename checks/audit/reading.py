@@ -56,12 +56,17 @@ def read(segment: Segment, tape: Tape) -> Reading:
         return unexplained(segment, x, y, "gave numbers that are not finite")
     if segment.parts and segment.parts[0].operations:
         return read_towers(segment, tape, x, y)
-    affine = [op for op in segment.operations if op.kind in ("conv", "dense")]
+    affine = [op for op in segment.operations if op.kind in ("conv", "dense") and learned(op, tape)]
     if len(affine) == 1:
         return read_affine(segment, affine[0], tape, x, y)
     if affine:
         return unexplained(segment, x, y, f"mixes {len(affine)} layers with weights")
     return read_plain(segment, tape, x, y)
+
+
+def learned(op: Operation, tape: Tape) -> bool:
+    """Is its weight made of parameters? A convolution with constants is a way to sum or to cut out patches."""
+    return bool(tape.origins(tape.operand(op, "weight")))
 
 
 def is_padding(segment: Segment) -> bool:

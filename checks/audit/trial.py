@@ -188,7 +188,9 @@ def judge(case: Case, framework: str, pose: Pose, seed: int = 0) -> Outcome:
     trap, layer = " + ".join(case.ids), " + ".join(case.at)
     blank = Outcome(trap, framework, case.variant, layer, posed=False)
     if any(trap.tolerance for trap in case.mistakes):
-        return dataclasses.replace(blank, reason="the layer is right; it only rounds more: tests/checks/test_running_sum.py")
+        return dataclasses.replace(
+            blank, reason="the layer is right; it only rounds more: tests/checks/test_running_sum.py"
+        )
     try:
         subject = pose(case.network, case.tricks, drawn(case.network, seed, case.initial))
     except Unsupported as why:
@@ -260,9 +262,7 @@ def like(trap: str) -> str:
     return next((group[0] for group in traps.ALIKE if trap in group), trap)
 
 
-def singles(
-    framework: str, pose: Pose, ids: Iterable[str] | None = None, seed: int = 0
-) -> Iterator[Outcome]:
+def singles(framework: str, pose: Pose, ids: Iterable[str] | None = None, seed: int = 0) -> Iterator[Outcome]:
     """Every entry, or those with these ids; KeyError for an id that there is not."""
     for trap in ids if ids is not None else [trap.id for trap in traps.TRAPS]:
         case = case_of(traps.BY_ID[trap].id)

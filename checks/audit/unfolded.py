@@ -12,9 +12,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ...impls.foreign.graph import Operation
 from ...reference.spec import AFFINE, Conv, Layer, Local
 from .atoms import Padded, Unexplained
 from .chain import Segment
+from .plain import pools
 from .reading import Reading, judge
 from .tape import Tape
 
@@ -60,9 +62,11 @@ def one_layer(run: list[Reading], tape: Tape) -> Reading | None:
     operations = tuple(op for r in run for op in r.segment.operations)
     names = {name for op in operations for t in op.inputs for name in tape.origins(t)}
     params = sorted(names, key=lambda name: -tape.params[name].size)
-    if not 1 <= len(params) <= 2:
-        return None
     x, y = run[0].x, run[-1].y
+    if not params:
+        return a_pooling(run, operations, x, y)
+    if len(params) > 2:
+        return None
     bias = tape.params[params[1]] if len(params) == 2 else None
     segment = Segment(run[0].segment.x, run[-1].segment.y, operations)
     name = params[0].rpartition(".")[0] or params[0]
@@ -71,6 +75,17 @@ def one_layer(run: list[Reading], tape: Tape) -> Reading | None:
         if (share := judge(layer, given, x, y)) is not None:
             origin = {"weight": params[0], "bias": params[1] if bias is not None else ""}
             return Reading(layer, segment, x, y, given, share, origin=origin)
+    return None
+
+
+def a_pooling(run: list[Reading], operations: tuple[Operation, ...], x: Array, y: Array) -> Reading | None:
+    """A mean computed as a sum over windows divided by how many pixels each of them sees."""
+    if x.shape[:2] != y.shape[:2]:
+        return None
+    segment = Segment(run[0].segment.x, run[-1].segment.y, operations)
+    for layer in pools(segment.name, x, y):
+        if (share := judge(layer, {}, x, y)) is not None:
+            return Reading(layer, segment, x, y, share=share)
     return None
 
 

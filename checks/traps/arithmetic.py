@@ -29,6 +29,12 @@ def half(values: Array) -> Array:
         return values.astype(np.float16).astype(values.dtype)
 
 
+# A layer that runs in such a format gives numbers of it: how they are rounded, and the largest relative error of that.
+FORMATS: dict[str, tuple[Callable[[Array], Array], float]] = {
+    "float16": (half, 2.0**-11),
+    "bfloat16": (mantissa(7), 2.0**-8),
+}
+
 TRAPS: tuple[Trap, ...] = (
     Trap(
         "tf32",

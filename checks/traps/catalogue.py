@@ -53,7 +53,6 @@ BY_ID = {trap.id: trap for trap in TRAPS}
 
 # Other mistakes with the same numbers: ten bits of mantissa both, or the same factor at inference. Named together.
 ALIKE: tuple[tuple[str, ...], ...] = (
-    ("tf32", "float16"),
     ("weights-tf32", "weights-float16"),
     ("dropout-scaled-at-test", "dropout-scaled-twice"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from ...reference import oracle
 from ...reference.spec import Layer, Network, Shape
 from .. import bounds, compare
+from .arithmetic import FORMATS
 from .catalogue import TRAPS
 from .signature import layer_signature
 from .trap import Site, Trap
@@ -18,11 +19,21 @@ Array = np.ndarray
 
 
 class Expectation(NamedTuple):
-    """What a layer gives under a trap, float64, and how far a correct implementation of that may be from it."""
+    """What a layer gives under a trap, float64, and how far a correct implementation of that may be from it.
+
+    `rounded`: of a layer that runs in a shorter format, to which all that it gives has been rounded.
+    """
 
     trap: Trap
     want: Array
     tolerance: Array
+    rounded: Callable[[Array], Array] | None = None
+
+    def met_by(self, got: Array) -> bool:
+        """Is `got`, float32, what such a layer gives?"""
+        if self.rounded is not None and not np.array_equal(self.rounded(got), got):
+            return False
+        return compare.within(got, self.want, self.tolerance).ok
 
 
 def explain(site: Site, params: oracle.Params, x: Array, got: Array) -> str:
@@ -33,7 +44,7 @@ def explain(site: Site, params: oracle.Params, x: Array, got: Array) -> str:
 
 
 def hint(under: Iterator[Expectation] | list[Expectation], got: Array) -> str:
-    found = [e.trap for e in under if compare.within(got, e.want, e.tolerance).ok]
+    found = [expected.trap for expected in under if expected.met_by(got)]
     if len(found) == 1:
         return f"agrees if {found[0].says} [{found[0].id}]"
     if found:
@@ -43,7 +54,7 @@ def hint(under: Iterator[Expectation] | list[Expectation], got: Array) -> str:
 
 def explains(trap: Trap, site: Site, params: oracle.Params, x: Array, got: Array) -> bool:
     under = expectation(trap, site, params, x, got.shape)
-    return under is not None and compare.within(got, under.want, under.tolerance).ok
+    return under is not None and under.met_by(got)
 
 
 def expectations(site: Site, params: oracle.Params, x: Array, shape: Shape | None = None) -> Iterator[Expectation]:
@@ -103,7 +114,17 @@ def expectation(
             return None
         if trap.tolerance:
             return Expectation(trap, want, trap.tolerance(layer, fed, want))
-        return Expectation(trap, want, bounds.local_tolerance(layer, changed, fed, want))
+        return in_its_format(Expectation(trap, want, bounds.local_tolerance(layer, changed, fed, want)), site, changed)
+
+
+def in_its_format(exact: Expectation, site: Site, params: oracle.Params) -> Expectation | None:
+    """Rounded as a layer that runs in float16 rounds: the sum once, and once more with the bias."""
+    if exact.trap.id not in FORMATS:
+        return exact
+    rounded, unit = FORMATS[exact.trap.id]
+    bias = float(np.abs(params[f"{site.layer.name}.bias"]).max(initial=0.0))
+    want, tolerance = rounded(exact.want), exact.tolerance + 2 * unit * (np.abs(exact.want) + bias)
+    return Expectation(exact.trap, want, tolerance, rounded) if np.isfinite(want).all() else None
 
 
 def fits(layer: Layer, params: oracle.Params, shape: Shape) -> bool:

@@ -29,9 +29,11 @@ def split_in(groups: int, layer: Conv | Dense) -> Layer | None:
 
 
 def in_two(network: Network, name: str) -> Network | None:
-    if denses(network)[-1:] == [network[name]]:
+    layer = network[name]
+    assert isinstance(layer, Conv | Dense)
+    if denses(network)[-1:] == [layer]:
         return None  # the classes: nobody splits them
-    edited = split_in(2, network[name])
+    edited = split_in(2, layer)
     return None if edited is None else network.swap(name, edited)
 
 

@@ -80,12 +80,35 @@ class Graph:
 class Subject(Protocol):
     """A model under audit. Parameters are in the framework's own layout and names here."""
 
-    framework: str  # "torch 2.13.0", "keras 3.15.1 on tensorflow 2.21.0"
-    parameters: Mapping[str, Shape]  # everything that is learned or kept, by the framework's name
-    frozen: Sequence[str]  # those of them that are not learned: running means and variances
-    input_shape: Shape | None  # (C, H, W) where the model fixes it, zeros for free ones; None where it says nothing
-    batch: int | None  # the batch size, where the model fixes it
-    trains: bool  # can it be run in training mode?
+    @property
+    def framework(self) -> str:
+        """ "torch 2.13.0", "keras 3.15.1 on tensorflow 2.21.0"."""
+        ...
+
+    @property
+    def parameters(self) -> Mapping[str, Shape]:
+        """Everything that is learned or kept, by the framework's name."""
+        ...
+
+    @property
+    def frozen(self) -> Sequence[str]:
+        """Those of them that are not learned: running means and variances."""
+        ...
+
+    @property
+    def input_shape(self) -> Shape | None:
+        """(C, H, W) where the model fixes it, zeros for free ones; None where it says nothing."""
+        ...
+
+    @property
+    def batch(self) -> int | None:
+        """The batch size, where the model fixes it."""
+        ...
+
+    @property
+    def trains(self) -> bool:
+        """Can it be run in training mode?"""
+        ...
 
     def value(self, name: str) -> Array:
         """A parameter as the model holds it now: a copy."""

@@ -49,10 +49,19 @@ HOLDERS = (*LINEAR, "BatchNormalization", "InstanceNormalization", "LayerNormali
 
 def subject(path: str | os.PathLike[str] | onnx.ModelProto) -> Model:
     """A model file (or a model in memory) as a Subject; raises Refused for one that is malformed or cannot be audited."""
-    if isinstance(path, onnx.ModelProto):
-        return Model(checked(path, "model", None), "model")
-    file = Path(path)
-    return Model(checked(opened(file), file.name, file.parent), file.name)
+    name = "model" if isinstance(path, onnx.ModelProto) else Path(path).name
+    try:
+        if isinstance(path, onnx.ModelProto):
+            return Model(checked(path, name, None), name)
+        return Model(checked(opened(Path(path)), name, Path(path).parent), name)
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RuntimeError,
+    ) as error:  # names that are no text, and worse
+        raise Refused(f"{name}: malformed ({type(error).__name__}: {one_line(error)}); save it again") from None
 
 
 # Reading what a stranger wrote ----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import tensorflow as tf
 from .graph import Array, Graph, Refused, Shape
 from .tf_graph import SAME_TENSOR, Plan, as_array, is_random
 from .tf_keras_layers import Calls
-from .tf_shared import Parameters, arranged, flattened, images, layout_for
+from .tf_shared import Parameters, arranged, check_rank, flattened, images, layout_for
 
 VARIABLES = ("VariableV2", "Variable", "VarHandleOp")
 ASSIGNMENTS = ("Assign", "AssignVariableOp")
@@ -61,9 +61,8 @@ class FrozenGraph:
         self.find_constants()
         if session is None:
             self.initialise()
-        shape = self.x.shape.as_list() if self.x.shape.rank == 4 else None
-        self.shape = shape
-        self.input_shape, self.batch = images(shape)
+        self.shape = self.x.shape.as_list() if self.x.shape.rank is not None else None
+        self.input_shape, self.batch = images(self.shape)
         self.feeds = {mode: self.fed(mode) for mode in (False, True)}
         self.trains = self.feeds[True] != self.feeds[False] or any(is_random(op.type) for op in self.operations)
         self.plan: Plan | None = None
@@ -91,6 +90,7 @@ class FrozenGraph:
         self.held.load(values)
 
     def record(self, x: Array, training: bool = False) -> Graph:
+        check_rank(self.shape, x)
         layout = layout_for(self.shape, x.shape[1])
         fed = arranged(x, layout).astype(self.x.dtype.as_numpy_dtype)
         if self.plan is None:

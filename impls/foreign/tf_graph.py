@@ -137,7 +137,7 @@ class Plan:
         )
         reading = tf_operations.read(node)
         inputs: list[str] = []
-        roles = {}
+        roles: dict[str, int] = {}
         for place, operand in enumerate(step.operands):
             if operand.constant is not None and (place in reading.hidden or not operand.floating):
                 continue

@@ -22,7 +22,7 @@ from .keras_file import saved_model
 from .tf_frozen import frozen_graph
 from .tf_graph import Plan, as_array
 from .tf_keras_layers import Calls, layer_base, layers_of
-from .tf_shared import Parameters, arranged, flattened, images, layout_for
+from .tf_shared import Parameters, arranged, check_rank, flattened, images, layout_for
 
 __all__ = ["frozen_graph", "saved", "subject"]
 
@@ -125,6 +125,7 @@ class Traced:
             self.handles[id(actual.handle)] = added
 
     def record(self, x: Array, training: bool = False) -> Graph:
+        check_rank(self.shape, x)
         layout = self.layout(x.shape[1])
         images = arranged(x, layout)
         with self.held.kept(), as_written():

@@ -235,8 +235,11 @@ class Poser:
         with tf.compat.v1.variable_scope(layer.name):
             dtype = next((trick for trick in tricks if trick in ("float16", "bfloat16")), None)
             x = tf.cast(x, dtype) if dtype else x
-            learns = isinstance(layer, Conv | Dense | Local)
-            y = self.affine(layer, x, tricks, dtype) if learns else self.plain(layer, x)
+            match layer:
+                case Conv() | Dense() | Local():
+                    y = self.affine(layer, x, tricks, dtype)
+                case _:
+                    y = self.plain(layer, x)
             return tf.cast(y, tf.float32) if dtype else y
 
     def affine(self, layer: Conv | Dense | Local, x: Any, tricks: Sequence[str], dtype: str | None) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from .graph import Array, Shape, numbered, unlike
+from .graph import Array, Refused, Shape, numbered, unlike
 from .tf_graph import as_array
 
 
@@ -29,6 +29,12 @@ def images(shape: Sequence[int | None] | None, fallback: str = "NHWC") -> tuple[
     batch, *axes = shape
     channels, height, width = (axes[2], axes[0], axes[1]) if channels_last else axes
     return (channels or 0, height or 0, width or 0), batch
+
+
+def check_rank(shape: Sequence[int | None] | None, x: Array) -> None:
+    """Raises Refused where the model takes no maps."""
+    if shape is not None and len(shape) != x.ndim:
+        raise Refused(f"found a model whose input is {tuple(shape)}, expected a batch of images with {x.ndim} axes")
 
 
 def arranged(x: Array, layout: str) -> Array:

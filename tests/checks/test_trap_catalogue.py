@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from alexnet_parity.checks import traps
-from alexnet_parity.reference import variants
+from alexnet_parity.reference import oracle, variants
 from alexnet_parity.reference.mistaken import BorderedConv, BorderedPool, RandomDropout, Reordered, WindowLrn
 from alexnet_parity.reference.spec import Conv, Dense, Dropout, Flatten, Lrn, Network, Pool, Relu
 
@@ -328,10 +328,7 @@ def test_alpha_times_the_mean_at_the_ends_is_the_formula_in_the_middle():
     layer, x = Lrn("n", n=5), 50 * np.random.default_rng(0).standard_normal((2, 12, 3, 4))
     site = traps.Site(layer, x.shape[1:], x.shape[1:])
     edited = traps.BY_ID["lrn-mean-at-the-ends"].edited(site).compute({}, x)
-    right = Network("n", x.shape[1:], (layer,))
-    from alexnet_parity.reference import oracle
-
-    want = oracle.forward(right, {}, x)["n"]
+    want = oracle.lrn(x, layer)
     np.testing.assert_allclose(edited[:, 2:-2], want[:, 2:-2])
     assert (np.abs(edited[:, [0, 1, -2, -1]]) < np.abs(want[:, [0, 1, -2, -1]])).all()
 
@@ -362,7 +359,8 @@ def begins(trap: str, layer: str, variant: str = "paper") -> traps.Initial | Non
 
 def test_first_values_are_those_that_the_frameworks_document():
     fan_in, fan_out = 48 * 25, 256 * 25  # conv2: 5 x 5 over 48 maps, 256 maps
-    assert begins("init-torch-uniform", "conv2") == ("weight", "uniform", pytest.approx((1 / (3 * fan_in)) ** 0.5))
+    uniform = begins("init-torch-uniform", "conv2")
+    assert (uniform.role, uniform.law, uniform.std) == ("weight", "uniform", pytest.approx((1 / (3 * fan_in)) ** 0.5))
     assert begins("init-glorot-uniform", "conv2").std == pytest.approx((2 / (fan_in + fan_out)) ** 0.5)
     assert begins("init-he-normal", "conv2").std == pytest.approx((2 / fan_in) ** 0.5)
     assert begins("init-he-normal-fan-out", "conv2").std == pytest.approx((2 / fan_out) ** 0.5)

@@ -66,7 +66,7 @@ def test_what_is_named_from_a_list_of_expectations_is_what_explain_says():
     for site in traps.sites(truth.network):
         x = fed(truth, site)
         under = list(traps.expectations(site, truth.params, x))
-        for trap, given, _ in under[:: max(1, len(under) // 4)]:
+        for trap, given, *_ in under[:: max(1, len(under) // 4)]:
             got = given.astype(np.float32)
             if not changes_nothing(trap, site, x):
                 assert traps.explain(site, truth.params, x, got) == traps.hint(under, got)
@@ -143,3 +143,23 @@ def test_dense_groups_that_read_everything_or_the_wrong_part_are_named():
 def test_nothing_is_guessed_about_numbers_that_are_not_finite():
     site, x = alone(Lrn("n"), (8, 5, 7))
     assert traps.explain(site, {}, x, np.full(x.shape, np.nan, dtype=np.float32)) == ""
+
+
+@pytest.mark.parametrize(("name", "bits"), [("float16", np.float16), ("tf32", np.float32)])
+def test_a_layer_that_runs_in_float16_is_told_from_tf32_by_what_it_gives(name, bits):
+    """Both multiply numbers of ten bits; only one of them gives such numbers."""
+    layer, rng = Dense("d", 6), np.random.default_rng(1)
+    params = {"d.weight": rng.standard_normal((6, 40)), "d.bias": rng.standard_normal(6)}
+    site, x = traps.Site(layer, (40,), ()), rng.standard_normal((3, 40))
+    ten = {key: traps.half(value) for key, value in params.items()} | {"d.bias": params["d.bias"]}
+    got = oracle.apply(layer, ten, traps.half(x)).astype(bits).astype(np.float32)
+    assert traps.explain(site, params, x, got).endswith(f"[{name}]")
+
+
+def test_a_mistake_that_gives_no_finite_numbers_explains_nothing():
+    """k = 0 where a whole window is zero: 0 / 0."""
+    site, x = alone(Lrn("n"), (24, 5, 7))
+    x[:, :, 0, 0] = 0
+    assert "lrn-k-0" not in {expected.trap.id for expected in traps.expectations(site, {}, x)}
+    x[:, :, 0, 0] = 1
+    assert "lrn-k-0" in {expected.trap.id for expected in traps.expectations(site, {}, x)}

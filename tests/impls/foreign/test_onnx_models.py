@@ -390,6 +390,32 @@ def test_what_the_checker_refuses(tmp_path):
     assert "ONNX's checker refuses it" in refused(saved(model, tmp_path))
 
 
+def test_a_damaged_file_is_refused_or_still_a_model(tmp_path):
+    """Bytes changed at random, three hundred times over: never anything but a subject or one line."""
+    whole = small_model().SerializeToString()
+    refusals = []
+    for trial in range(300):
+        damaged = bytearray(whole)
+        place, value = (int(word) for word in draws.words(trial, "damage", 2))
+        damaged[place % 2500 if trial % 3 else -1 - place % 1500] = value % 256  # where names and shapes are
+        path = tmp_path / "model.onnx"
+        path.write_bytes(damaged)
+        try:
+            onnx_models.subject(path)
+        except Refused as error:
+            refusals.append(str(error))
+    assert 0 < len(refusals) < 300
+    assert not any("\n" in message for message in refusals)
+
+
+def test_a_name_that_is_no_text(tmp_path):
+    whole = small_model().SerializeToString()
+    assert whole.count(b"small") == 1  # the graph's name
+    path = tmp_path / "model.onnx"
+    path.write_bytes(whole.replace(b"small", b"sm\xff\xfell"[:5]))
+    refused(path)
+
+
 def test_several_inputs_and_control_flow(tmp_path):
     model = small_model()
     model.graph.input.append(helper.make_tensor_value_info("second", TensorProto.FLOAT, [1]))

@@ -316,6 +316,12 @@ def test_several_inputs_are_refused():
         tf_models.subject(keras.Model(inputs, layers.Concatenate()(inputs)))
 
 
+def test_a_model_of_vectors_is_refused():
+    model = keras.Sequential([keras.Input((784,)), layers.Dense(3)])
+    with pytest.raises(Refused, match=r"input is \(None, 784\)"):
+        tf_models.subject(model).record(batch())
+
+
 def test_channels_first_models_are_fed_as_they_want():
     x = inputs = keras.Input((3, 13, 17))
     x = layers.ReLU()(layers.Permute((2, 3, 1))(x))

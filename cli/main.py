@@ -75,7 +75,7 @@ def parser() -> Parser:
     return main
 
 
-ELSEWHERE = ("audit", "claims", "differences", "evaluate")  # commands with a file of their own: cli/NAME.py
+ELSEWHERE = ("audit", "claims", "differences", "evaluate", "traps")  # commands with a file of their own: cli/NAME.py
 
 
 def elsewhere(name: str) -> ModuleType:

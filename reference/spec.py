@@ -245,7 +245,7 @@ def borders(layer: Conv | Local | Pool, shape: Shape) -> tuple[tuple[int, int], 
     Padding that no window reaches is not counted: with these borders the windows fit and sizes round down.
     """
     if uneven := getattr(layer, "border", None):
-        return uneven  # type: ignore[no-any-return]
+        return uneven
     before, _ = layer.padding
     ends = [(count - 1) * layer.stride + layer.reach - before for count in layer.output(shape)[1:]]
     below, right = (max(0, end - size) for end, size in zip(ends, shape[1:], strict=True))

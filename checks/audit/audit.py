@@ -450,8 +450,8 @@ class Judged:
         theirs = {d.fact for d in differences(steps(self.match.network), steps(paper))}
         where = {d.fact: d for d in own if d.fact in theirs}
         shapes = {layer.name: before for layer, before, _ in paper.walk()}
-        pairs = [(paper.layers[j].name, i) for i, j in expected.align(self.found, steps(paper)) if None not in (i, j)]
-        shapes |= {name: self.readings[i].shape for name, i in pairs}
+        pairs = expected.align(self.found, steps(paper))
+        shapes |= {paper.layers[j].name: self.readings[i].shape for i, j in pairs if i is not None and j is not None}
         shapes |= {d.expected: self.readings[d.found].shape for d in own if d.expected and d.found is not None}
         for cause in naming.causes(where, paper, shapes):
             for one in self.deviation(cause, where, paper):

@@ -75,7 +75,7 @@ def near(facts: Iterable[Fact], expected: Network) -> list[str]:
 
 def posed(expected: Network, name: str, shape: Shape | None) -> list[Pose]:
     """Every entry that applies at a layer, with its facts; edits of the layer itself on the input that it really got."""
-    found = []
+    found: list[Pose] = []
     for trap, network in distinct(expected, name):
         if network is None:
             continue

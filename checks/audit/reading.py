@@ -9,8 +9,8 @@ import numpy as np
 
 from ...impls.foreign.graph import Operation
 from ...reference import oracle
-from ...reference.mistaken import BorderedConv, ChannelNorm, Dilated
-from ...reference.spec import AFFINE, Conv, Dense, Layer, Shape
+from ...reference.mistaken import Border, BorderedConv, ChannelNorm, Dilated
+from ...reference.spec import AFFINE, Conv, Dense, Layer, Lrn, Shape
 from .. import bounds, compare
 from ..traps import TRAPS, Site
 from ..traps.trap import Trap
@@ -138,14 +138,13 @@ def declared(op: Operation, weight: Array, x: Array) -> Conv | Dense | None:
     stride, dilation = (op.attributes.get(key, (1, 1)) for key in ("stride", "dilation"))
     if len({*stride}) > 1 or len({*dilation}) > 1:
         return None
-    border = tuple(tuple(int(n) for n in side) for side in op.attributes.get("padding", ((0, 0), (0, 0))))
+    (above, below), (left, right) = op.attributes.get("padding", ((0, 0), (0, 0)))
+    border = ((int(above), int(below)), (int(left), int(right)))
     groups = x.shape[1] // weight.shape[1]
     return convolution(op.name, len(weight), weight.shape[2], int(stride[0]), border, groups, int(dilation[0]))
 
 
-def convolution(
-    name: str, channels: int, kernel: int, stride: int, border: tuple[tuple[int, int], ...], groups: int, dilation: int
-) -> Conv:
+def convolution(name: str, channels: int, kernel: int, stride: int, border: Border, groups: int, dilation: int) -> Conv:
     """The plainest layer that says it: padding alike in rows and columns, no dilation, where that is so."""
     rows, columns = border
     if rows != columns:
@@ -232,7 +231,7 @@ def read_towers(segment: Segment, tape: Tape, x: Array, y: Array) -> Reading:
     count = len(parts)
     if isinstance(first, AFFINE):
         return grouped(segment, parts, tape, x, y, share)
-    if hasattr(first, "towers"):
+    if isinstance(first, Lrn):
         first = replace(first, towers=count * first.towers)
     return Reading(first, segment, x, y, share=share)
 

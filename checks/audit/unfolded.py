@@ -132,16 +132,10 @@ def as_bias(bias: Array | None, shape: tuple[int, ...]) -> Array | None:
 def orders(layer: Layer, weight: Array, maps: int, output: tuple[int, ...]) -> Iterator[Array]:
     """The numbers as a weight of the layer, in each order that people store them in."""
     assert isinstance(layer, Conv | Local)
-    o, k = output[0], layer.kernel
     places = output[1:] if isinstance(layer, Local) else ()
-    own = {"O": o, "P": places, "I": maps, "K": (k, k)}
-    for order in ("OPIK", "PKIO", "OPKI", "PIKO", "IKOP", "PIKO"):
-        shape = tuple(n for axis in order for n in (own[axis] if isinstance(own[axis], tuple) else (own[axis],)))  # type: ignore[union-attr]
-        axes: dict[str, list[int]] = {}
-        at = 0
-        for axis in order:
-            width = len(own[axis]) if isinstance(own[axis], tuple) else 1  # type: ignore[arg-type]
-            axes[axis] = list(range(at, at + width))
-            at += width
-        back = [*axes["O"], *axes["P"], *axes["I"], *axes["K"]]
+    own: dict[str, tuple[int, ...]] = {"O": output[:1], "P": places, "I": (maps,), "K": (layer.kernel, layer.kernel)}
+    for order in ("OPIK", "PKIO", "OPKI", "PIKO", "IKOP"):
+        shape = tuple(n for axis in order for n in own[axis])
+        starts = {axis: sum(len(own[earlier]) for earlier in order[:at]) for at, axis in enumerate(order)}
+        back = [starts[axis] + i for axis in "OPIK" for i in range(len(own[axis]))]
         yield np.ascontiguousarray(weight.reshape(shape).transpose(back), dtype=np.float32)

@@ -16,7 +16,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "torch": ("torch",),
     "keras": ("keras", "tensorflow"),
     "tf": ("tensorflow",),
-    "onnx": ("onnx", "onnxruntime"),
+    "onnx": ("onnx",),
     "jax": ("jax",),
 }
 FRAMEWORKS = tuple(PACKAGES)

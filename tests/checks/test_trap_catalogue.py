@@ -184,6 +184,23 @@ def test_each_entry_can_be_set_in_some_quick_network():
     assert not left
 
 
+def test_what_a_posed_network_computes_has_the_shapes_it_says():
+    """Each entry once, where it can first be set; random weights, every layer by the oracle."""
+    left, rng = set(traps.BY_ID), np.random.default_rng(0)
+    for network in traps.grounds():
+        for layer in network.names():
+            for trap, posed in traps.distinct(network, layer) if left else ():
+                if posed is None or trap.id not in left:
+                    continue
+                left.discard(trap.id)
+                params = {name: 0.1 * rng.standard_normal(shape) for name, shape in posed.param_shapes().items()}
+                with np.errstate(all="ignore"):  # k = 0 divides by zero
+                    given = oracle.forward(posed, params, rng.standard_normal((1, *posed.input_shape)))
+                assert {name: values.shape[1:] for name, values in given.items()} == posed.shapes(), trap.id
+    unposed = {trap.id for trap in traps.TRAPS if not (trap.layer or trap.network)}
+    assert left == unposed
+
+
 def test_places_are_the_layers_where_an_entry_is_distinct():
     paper = variants.variant("paper")
     assert traps.places(traps.BY_ID["grouped"], paper) == ("conv3", "fc6", "fc7")

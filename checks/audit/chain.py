@@ -119,12 +119,22 @@ def towers(segment: Segment, tape: Tape) -> list[Segment] | None:
     chains = [in_step(cut(b.operations, b.start, b.end, tape), tape) for b in branches]
     if len({len(steps) for steps in chains}) != 1 or not chains[0]:
         return None
-    shared = len({b.start for b in branches}) == 1
-    steps = [
-        Segment("", "", tuple(op for part in parts for op in part.operations), tuple(parts), shared and i == 0)
-        for i, parts in enumerate(zip(*chains, strict=True))
-    ]
+    steps = side_by_side(chains, len({b.start for b in branches}) == 1, tape)
     return [*routes(segment, steps, tape), *steps, *joins(segment, steps, tape)]
+
+
+def side_by_side(chains: list[list[Segment]], shared: bool, tape: Tape) -> list[Segment]:
+    """One step from those of all towers; what every tower does alike to an input that they share is done once."""
+    steps = []
+    for parts in zip(*chains, strict=True):
+        outputs = [part.arrays(tape)[1] for part in parts]
+        if shared and all(np.array_equal(outputs[0], other) for other in outputs[1:]):
+            steps.append(parts[0])
+            continue
+        operations = tuple(op for part in parts for op in part.operations)
+        steps.append(Segment("", "", operations, tuple(parts), shared))
+        shared = False
+    return steps
 
 
 def split(segment: Segment, tape: Tape) -> list[Branch] | None:
@@ -154,7 +164,7 @@ def is_route(op: Operation, x: str) -> bool:
 
 def routes(segment: Segment, steps: list[Segment], tape: Tape) -> list[Segment]:
     """How the maps are dealt to the towers, where that is not simply in order."""
-    if steps[0].shared:
+    if steps[0].shared or not steps[0].parts:
         return []
     dealt = np.concatenate([tape.array(part.x) for part in steps[0].parts], axis=1)
     same = dealt.shape == tape.array(segment.x).shape and np.array_equal(dealt, tape.array(segment.x))
@@ -166,6 +176,8 @@ def routes(segment: Segment, steps: list[Segment], tape: Tape) -> list[Segment]:
 
 def joins(segment: Segment, steps: list[Segment], tape: Tape) -> list[Segment]:
     """How the towers are put together again, where that is not simply side by side."""
+    if not steps[-1].parts:
+        return [Segment(steps[-1].y, segment.y, segment.operations[-1:])]
     put = np.concatenate([tape.array(part.y) for part in steps[-1].parts], axis=1)
     whole = tape.array(segment.y)
     if put.shape == whole.shape and np.array_equal(put, whole):

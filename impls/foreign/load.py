@@ -117,7 +117,7 @@ def adapted(model: Any, target: str, input_shape: Shape | None = None) -> Subjec
         case "torch":
             from . import torch_models
 
-            return torch_models.subject(model)
+            return torch_models.subject(model, input_shape)
         case "tensorflow":
             from . import tf_models
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -271,7 +272,8 @@ def test_silence_is_ended_and_so_is_what_it_started(tmp_path):
 
 def test_interrupted_the_worker_is_ended(tmp_path):
     child = tmp_path / "child"
-    script = f"open({str(child)!r}, 'w').write(str(os.getpid()))\nprint(json.dumps({{'kind': 'progress', 'text': ''}}), flush=True)\ntime.sleep(600)"
+    script = f"open({str(child)!r}, 'w').write(str(os.getpid()))\n"
+    script += "print(json.dumps({'kind': 'progress', 'text': ''}), flush=True)\ntime.sleep(600)"
 
     def interrupt(_: str) -> None:
         raise KeyboardInterrupt
@@ -282,11 +284,12 @@ def test_interrupted_the_worker_is_ended(tmp_path):
 
 
 def gone(pid: int) -> bool:
-    """Has the process ended, now or within a few seconds?"""
+    """Has the process ended, now or within a few seconds? One that nobody waits for stays as a zombie, Z."""
+    stat = Path(f"/proc/{pid}/stat")
     for _ in range(100):
         try:
             os.kill(pid, 0)
-            if open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] == "Z":
+            if stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z":
                 return True
         except OSError:
             return True

@@ -17,10 +17,13 @@ from alexnet_parity.reference import oracle, spec
 from alexnet_parity.reference.mistaken import (
     Activation,
     AdaptivePool,
+    Affine,
     ChannelNorm,
     Dilated,
     LogSoftmax,
+    PaddedMean,
     RandomDropout,
+    Reordered,
     SoftmaxOver,
     WindowLrn,
 )
@@ -116,7 +119,8 @@ class Recorder:
             return self.dropout(layer, at, x)
         if isinstance(layer, ChannelNorm):
             names = tuple(f"param:{layer.name}.{part}" for part in ("weight", "bias"))
-            return self.note(layer.name, "batch_norm", (at, *names), oracle.apply(layer, self.subject.held, x))
+            roles = {"x": 0, "weight": 1, "bias": 2}
+            return self.note(layer.name, "batch_norm", (at, *names), oracle.apply(layer, self.subject.held, x), roles=roles)
         kind, attributes = described(layer)
         return self.note(layer.name, kind, (at,), oracle.apply(layer, {}, x), **attributes)
 
@@ -185,8 +189,15 @@ def described(layer: spec.Layer) -> tuple[str, dict[str, Any]]:
             return "lrn", {"before": layer.before, "after": layer.after, **constants}
         case spec.Pool():
             sizes = {"kernel": (layer.kernel,) * 2, "stride": (layer.stride,) * 2}
-            pads = {"padding": (layer.padding, layer.padding), "ceil": layer.ceil}
+            pads = {"padding": getattr(layer, "border", (layer.padding, layer.padding)), "ceil": layer.ceil}
             return ("avg_pool" if layer.average else "max_pool"), sizes | pads
+        case PaddedMean():
+            sizes = {"kernel": (layer.kernel,) * 2, "stride": (layer.stride,) * 2}
+            return "avg_pool", {**sizes, "padding": ((layer.padding,) * 2,) * 2, "count_include_pad": True}
+        case Affine():
+            return "mul", {}
+        case Reordered(order="rows-columns"):
+            return "transpose", {"perm": (0, 1, 3, 2)}
         case AdaptivePool():
             return "adaptive_avg_pool" if layer.average else "adaptive_max_pool", {"size": (layer.size,) * 2}
         case spec.Flatten():

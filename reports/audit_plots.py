@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.font_manager import FontProperties, findfont
+from matplotlib.ft2font import FT2Font
 from matplotlib.patches import FancyBboxPatch
-from matplotlib.textpath import TextPath
 
 from ..checks.audit.result import CONVENTION, DEVIATION, UNEXPLAINED, Audit, Deviation, Row
 from ..reference import variants
@@ -308,13 +308,23 @@ LEGEND = {
 # Text that fits -----------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=4096)
 def measure(text: str, size: float, bold: bool = False) -> float:
     """Inches that a text takes in our font."""
-    if not text.strip():
-        return 0.0
-    font = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
-    return float(TextPath((0, 0), text.replace("$", "S"), size=size, prop=font).get_extents().x1) / 72
+    return sum(advance(sign, bold) for sign in text) * size / 72
+
+
+@lru_cache(maxsize=4096)
+def advance(sign: str, bold: bool) -> float:
+    """The width of a character, as a share of the font's size."""
+    return float(font(bold).load_char(ord(sign)).linearHoriAdvance) / 65536 / 100
+
+
+@lru_cache(maxsize=2)
+def font(bold: bool) -> FT2Font:
+    """Our font at 100 points to an inch of 72."""
+    found = FT2Font(findfont(FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")))
+    found.set_size(100, 72)
+    return found
 
 
 def fitted(text: str, width: float, size: float, head: float = 0.35, bold: bool = False) -> str:
@@ -339,4 +349,4 @@ def cut(text: str, keep: int, head: float) -> str:
 @lru_cache(maxsize=1)
 def signs() -> frozenset[int]:
     """The characters that our font can show."""
-    return frozenset(get_font(findfont(FontProperties(family="DejaVu Sans"))).get_charmap())
+    return frozenset(font(False).get_charmap())

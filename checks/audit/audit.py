@@ -522,7 +522,7 @@ class Judged:
         if others:
             yield f"the model returns {len(self.tape.graph.outputs)} outputs; audited is the one that most operations lead to"
         if not self.subject.trains:
-            yield "a file of this kind cannot be run in training mode: dropout and first values were not judged"
+            yield "it cannot be run in training mode here: dropout was not judged"
 
 
 ORDER = {"unexplained": 0, "kind": 1, "missing": 2, "moved": 3, "extra": 4, "field": 5, "quirk": 6}

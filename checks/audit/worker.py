@@ -56,7 +56,8 @@ def work(job: dict[str, Any], send: Send) -> None:
 def audited(job: dict[str, Any], send: Send) -> Audit:
     target, shape = job["target"], job["input_shape"]
     send({"kind": "progress", "text": f"loading {target}"})
-    subject = loading.load(target, job["weights"], tuple(shape[1:]) if shape else None)
+    variant = "" if job["variant"] == "nearest" else job["variant"]
+    subject = loading.load(target, job["weights"], tuple(shape[1:]) if shape else None, variant)
     done = auditing.audit(
         subject,
         target,

@@ -20,9 +20,10 @@ def read_in(order: str) -> Callable[[Site, Array, Array], Weights | None]:
     def edit(site: Site, weight: Array, bias: Array) -> Weights | None:
         if len(site.maps) != 3 or np.prod(site.maps) != weight.shape[1]:
             return None
-        columns = np.arange(weight.shape[1]).reshape(site.maps).transpose(AXES[order]).ravel()
-        met = np.empty_like(weight)
-        met[:, columns] = weight
+        axes = AXES[order]
+        read = weight.reshape(-1, *(site.maps[axis] for axis in axes))  # (O, and the maps' axes in that order)
+        back = [0, *(1 + axes.index(axis) for axis in range(3))]
+        met = np.ascontiguousarray(read.transpose(back)).reshape(weight.shape)  # (O, C H W)
         return None if np.array_equal(met, weight) else (met, bias)
 
     return edit

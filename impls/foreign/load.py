@@ -28,9 +28,10 @@ EXPECTED = (
 )
 
 
-def load(target: str, weights: str = "", input_shape: Shape | None = None) -> Subject:
+def load(target: str, weights: str = "", input_shape: Shape | None = None, variant: str = "") -> Subject:
     """The model that a target leads to, weights from a file put in; input_shape is (C, H, W), for models that want one.
 
+    variant: the network that an implementation with build(network, params) is to build; else the paper's, or its own.
     Raises Refused, in one line, for everything that is not there or cannot be audited.
     """
     address = targets.parse(target)
@@ -38,7 +39,7 @@ def load(target: str, weights: str = "", input_shape: Shape | None = None) -> Su
         if address.name:
             raise Refused(f"{target}: nothing can be named inside a {Path(address.place).suffix} file")
         return filled(saved(Path(address.place), input_shape), weights)
-    model = model_of(address)
+    model = model_of(address, variant)
     if is_keras(model):
         weights = weight_files.keras(model, weights)  # before the model is recorded: Keras reads its own files
     return filled(adapted(model, target, input_shape), weights)
@@ -50,17 +51,17 @@ def filled(subject: Subject, weights: str) -> Subject:
     return subject
 
 
-def model_of(address: Address) -> Any:
+def model_of(address: Address, variant: str = "") -> Any:
     """The model, or one of the other things that `adapted` knows."""
     if address.place in find.own() and not address.name:
-        return ours_by_default(address.place)
+        return ours_by_default(address.place, None, variant)
     module = targets.imported(address)
     if not address.name:
         name = targets.only(module, address.place)
         address = Address(address.place, name, None, address.text)
     thing = targets.attribute(module, address)
     if builds(address.name, thing):
-        return ours_by_default(address.place, module)
+        return ours_by_default(address.place, module, variant)
     return targets.made(thing, address)
 
 
@@ -261,16 +262,15 @@ def our_module(name: str) -> ModuleType:
         raise Refused(str(error)) from None
 
 
-def ours_by_default(name: str, module: ModuleType | None = None) -> Any:
-    """The paper's network (or the one that the module is fixed to), all weights zero."""
-    from ...reference import variants
+def ours_by_default(name: str, module: ModuleType | None = None, variant: str = "") -> Any:
+    """The network asked for, the one that the module is fixed to, or the paper's; its first values drawn as the paper does."""
+    from ...reference import stimuli, variants
 
     if module is None:
         module = our_module(name)
-    network = variants.variant(getattr(module, "variant", None) or "paper")
-    zeros = {key: np.zeros(shape, np.float32) for key, shape in network.param_shapes().items()}
+    network = variants.variant(getattr(module, "variant", None) or variant or "paper")
     try:
-        return net_of(name, network, zeros, module)
+        return net_of(name, network, stimuli.paper_init(network, 0), module)
     except Refused:
         raise
     except (Exception, SystemExit) as error:

@@ -119,7 +119,7 @@ NASTY = "a|b`c`<script>*x*_y_[z](http://w) $q$\n# no heading\n- no item\x1b[2J"
 
 
 def test_text_from_the_model_is_no_markup():
-    bad = dataclasses.replace(LRN, **dict.fromkeys(("found", "expected", "effect", "cause", "source", "at"), NASTY))
+    bad = dataclasses.replace(LRN, **dict.fromkeys(("found", "expected", "effect", "cause", "at"), NASTY))
     rows = (dataclasses.replace(rows_for(["conv1"])[0], at=NASTY, call=NASTY, read=NASTY, parameters=(NASTY,)),)
     chosen = dataclasses.replace(bad, kind="convention", trap="t|`u`")
     text = report.document(audit_of(bad, chosen, target=NASTY, framework=NASTY, rows=rows, notes=(NASTY, NASTY)))

@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     job = process.Job(options.target, weights, options.variant, options.input_shape, options.seed)
     with Progress(f"starting {options.target}") as progress:
         try:
-            audit = process.run(job, options.timeout, progress.write)
+            audit = process.run(job, options.timeout, lambda text: progress.write(one_line(text)))
         except Refused as refusal:
             raise Usage(one_line(refusal)) from None
     return finish(audit, options.json, options.report, options.fail_on)

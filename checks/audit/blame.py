@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 LONGEST = 300  # characters of a message
-NOT_THEIRS = {"alexnet_parity", "torch", "tensorflow", "keras", "jax", "jaxlib", "numpy", "onnx", "onnxruntime"}
+OURS = "alexnet_parity"
+NOT_THEIRS = {OURS, "torch", "tensorflow", "keras", "jax", "jaxlib", "numpy", "onnx", "onnxruntime"}
 
 
 def blamed(error: BaseException) -> str:
@@ -21,7 +22,7 @@ def blamed(error: BaseException) -> str:
         return f"its own code raised {text} at {theirs[-1]}"
     if isinstance(error, MemoryError):
         return f"out of memory ({text}); try a smaller batch: --input-shape 1,C,H,W"
-    if frames and frames[-1][0].partition(".")[0] == "alexnet_parity":
+    if frames and frames[-1][0].partition(".")[0] == OURS:
         return f"the audit itself broke off with {text} at {frames[-1][1]}; please report it"
     return f"running it raised {text}{' at ' + frames[-1][1] if frames else ''}"
 
@@ -32,7 +33,9 @@ def places(error: BaseException) -> list[tuple[str, str]]:
     while trace is not None:
         frame = trace.tb_frame
         file = Path(frame.f_code.co_filename).name
-        found.append((str(frame.f_globals.get("__name__", "")), f"{file}:{trace.tb_lineno}"))
+        module = str(frame.f_globals.get("__name__", ""))
+        started = module == "__main__" and str(frame.f_globals.get("__package__") or "").startswith(OURS)  # the worker
+        found.append((OURS if started else module, f"{file}:{trace.tb_lineno}"))
         trace = trace.tb_next
     return found
 

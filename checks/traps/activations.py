@@ -27,7 +27,9 @@ def behind_the_mean(network: Network, name: str) -> Network | None:
     return network.move(name, after=pool.name) if isinstance(pool, Pool) and pool.average else None
 
 
-def instead(id_: str, what: str, function: str, torch: str, keras: str, tf: str, slope: float = 0.0) -> Trap:
+def instead(
+    id_: str, what: str, function: str, torch: str, keras: str, tf: str, slope: float = 0.0, jax: str = ""
+) -> Trap:
     return Trap(
         id_,
         f"the activation is {what}, not ReLU",
@@ -37,6 +39,7 @@ def instead(id_: str, what: str, function: str, torch: str, keras: str, tf: str,
             f"{torch} stands at {{layer}}: nn.ReLU()",
             f"{keras} stands at {{layer}}: activation='relu'",
             f"{tf} stands at {{layer}}: tf.nn.relu",
+            **({"jax": f"{jax} stands at {{layer}}: jax.nn.relu"} if jax else {}),
         ),
     )
 
@@ -115,6 +118,7 @@ TRAPS: tuple[Trap, ...] = (
         "nn.GELU(approximate='tanh')",
         "keras.activations.gelu(approximate=True)",
         "tf.nn.gelu(approximate=True)",
+        jax="jax.nn.gelu (approximate=True is its default)",
     ),
     instead("softplus", "softplus", "softplus", "nn.Softplus()", "activation='softplus'", "tf.nn.softplus"),
     instead("softsign", "softsign", "softsign", "nn.Softsign()", "activation='softsign'", "tf.nn.softsign"),

@@ -97,7 +97,7 @@ TRAPS: tuple[Trap, ...] = (
     ),
     Trap(
         "towers-never-meet",
-        "the towers stay apart from {layer} to the last dense layer",
+        "the towers stay apart from this layer on, up to the classes",
         (Conv,),
         network=never_meeting,
         words=words(

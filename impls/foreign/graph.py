@@ -62,7 +62,8 @@ class Graph:
     """One forward pass.
 
     tensors: a copy of every floating-point (or integer, boolean) tensor as it was when the operation that gave it had run,
-    in the framework's own layout and dtype (bfloat16 as float32, then named in `dtypes`). Parameters themselves, "param:NAME", are not repeated here.
+    in the framework's own layout and dtype (bfloat16 as float32, then named in `dtypes`). Parameters themselves,
+    "param:NAME", are not repeated here.
     layout: what maps (four axes) are unless an operation says otherwise, "NCHW" or "NHWC".
     outputs: the tensors that the model returned, in order, lists and dictionaries taken apart.
     called: names of the modules or layers that ran, `idle`: of those that exist and did not.

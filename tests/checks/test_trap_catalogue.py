@@ -40,7 +40,7 @@ WANTED = {
     "LRN: alpha/n": ["lrn-alpha-over-n"],
     "LRN: 10e-4": ["lrn-alpha-10e-4"],
     "LRN: radius for n": ["lrn-radius-n"],
-    "LRN: even windows": ["lrn-n-4"],
+    "LRN: even windows": ["lrn-n-4", "lrn-n-4-late"],
     "LRN: off by one": ["lrn-window-early", "lrn-window-late"],
     "LRN: per tower": ["lrn-per-tower", "lrn-across-towers"],
     "LRN: spatial instead of across maps": ["lrn-within-maps", "lrn-across-maps"],
@@ -146,6 +146,7 @@ def test_the_cause_is_worded_for_each_framework(trap):
         assert worded == worded.strip()
         assert not worded.endswith(".")
     assert trap.says == trap.says.strip()
+    assert "{" not in trap.says
     assert not trap.says.endswith(".")
 
 

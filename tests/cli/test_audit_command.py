@@ -60,6 +60,7 @@ def given(monkeypatch):
 
     def run(job, timeout, watch):
         held["jobs"].append((job, timeout))
+        watch("reading each\x1b layer")
         if isinstance(held["audit"], BaseException):
             raise held["audit"]
         return held["audit"]
@@ -200,6 +201,15 @@ def test_interrupted_it_writes_nothing(given, capsys, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_terminal_sees_progress(given, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main(["audit", "net.py:net"]) == 0
+    said = capsys.readouterr()
+    assert "starting net.py:net" in said.err
+    assert "reading each? layer" in said.err
+    assert "reading" not in said.out
+
+
 def test_json_and_report_hold_the_audit(given, capsys, tmp_path):
     given["audit"] = audit_of(LRN, CEIL, ODD)
     told(capsys, "net.py:net", "--json", tmp_path / "a.json", "--report", tmp_path / "a.md")
@@ -305,8 +315,8 @@ def loaded(monkeypatch):
     """Stands in for the loader: whatever is put at "model" is given for every target."""
     held: dict[str, object] = {}
 
-    def load(target, weights, input_shape):
-        held["asked"] = (target, weights, input_shape)
+    def load(target, weights, input_shape, variant):
+        held["asked"] = (target, weights, input_shape, variant)
         if isinstance(held["model"], BaseException):
             raise held["model"]
         return held["model"]
@@ -331,7 +341,7 @@ def thin_alexnet() -> Subject:
 def test_the_worker_audits_and_tells_its_progress(loaded):
     loaded["model"] = thin_alexnet()
     *progress, last = work(variant="paper-thin")
-    assert loaded["asked"] == ("net.py:net", "", None)
+    assert loaded["asked"] == ("net.py:net", "", None, "paper-thin")
     assert progress[0] == {"kind": "progress", "text": "loading net.py:net"}
     assert {event["kind"] for event in progress} == {"progress"}
     assert last["kind"] == "result", last
@@ -351,13 +361,14 @@ def test_the_worker_hands_shape_and_seed_on(loaded, monkeypatch):
     loaded["model"] = "a subject"
     work(variant="caffe", input_shape=[5, 3, 231, 229], seed=7, weights="w.npz")
     assert asked == ["a subject", "net.py:net", "caffe", (3, 231, 229), 5, 7, False]
-    assert loaded["asked"] == ("net.py:net", "w.npz", (3, 231, 229))
+    assert loaded["asked"] == ("net.py:net", "w.npz", (3, 231, 229), "caffe")
     asked.clear()
     work(target="net.onnx")
     assert asked[-1] is False  # a saved model's values are not as first drawn
     asked.clear()
     work()
     assert asked[-1] is True
+    assert loaded["asked"][-1] == ""  # the nearest variant: an implementation of ours builds its own
 
 
 @pytest.mark.parametrize(
@@ -399,6 +410,13 @@ def test_blame_falls_on_the_innermost_line_of_the_models_own_code():
     assert text.endswith(f"at test_audit_command.py:{line}")
 
 
+def test_the_worker_itself_is_nobodys_model():
+    script = "from alexnet_parity.checks.audit import worker\nworker.loading.load = lambda *_: None\nworker.main()"
+    package = "__package__ = 'alexnet_parity.checks.audit'\n"  # as `python -m` sets it
+    with pytest.raises(Refused, match="the audit itself broke off with AttributeError"):
+        process.run(process.Job("net.py:net"), command=[sys.executable, "-P", "-c", package + script])
+
+
 def test_without_a_line_of_anybodys_only_the_exception_is_told():
     assert blamed(MemoryError()).startswith("out of memory")
     assert blamed(OSError("no disk")) == "running it raised OSError: no disk"
@@ -407,7 +425,7 @@ def test_without_a_line_of_anybodys_only_the_exception_is_told():
 NOISY = """
 from alexnet_parity.checks.audit import worker
 import os, sys
-def load(target, weights, input_shape):
+def load(*_):
     print("to standard output")
     os.write(1, b"past Python")
     assert sys.stdin.read() == ""

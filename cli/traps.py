@@ -74,7 +74,9 @@ def chosen_traps(ids: list[str]) -> list[str]:
 
     for trap in ids:
         if trap not in BY_ID:
-            raise Usage(f"unknown trap {trap!r}{nearest(trap, list(BY_ID))} `alexnet-parity traps --json FILE` lists all")
+            raise Usage(
+                f"unknown trap {trap!r}{nearest(trap, list(BY_ID))} `alexnet-parity traps --json FILE` lists all"
+            )
     return list(dict.fromkeys(ids)) or list(BY_ID)
 
 

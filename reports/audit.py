@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LONG = 40  # rows of a table that is folded away
+CHOSEN = "Not as the paper prints it, and no mistake: others do it so, or it is a choice."
 
 
 def write(audit: Audit, path: Path) -> None:
@@ -59,9 +60,7 @@ def chapter(audit: Audit, figure: str = "", level: int = 2, folder: Path = Path(
         else "",
         f"{deeper} Deviations\n\n{deviations(wrong)}" if wrong else "",
         f"{deeper} What each means\n\n{meanings(wrong, folder)}" if wrong else "",
-        f"{deeper} Conventions\n\nNot as the paper prints it, but as others do it.\n\n{conventions(chosen, folder)}"
-        if chosen
-        else "",
+        f"{deeper} Conventions\n\n{CHOSEN}\n\n{conventions(chosen, folder)}" if chosen else "",
         f"{deeper} Layer by layer\n\n{layers(audit)}" if audit.rows else "",
         f"{deeper} Parameters\n\n{parameters(audit)}" if any(row.parameters for row in audit.rows) else "",
         f"{deeper} Notes\n\n{notes(audit)}" if audit.notes and audit.verdict != ANOTHER else "",
@@ -163,7 +162,7 @@ def conventions(chosen: Sequence[Told], folder: Path) -> str:
         )
         for told in chosen
     ]
-    return table(rows, ("layer", "trap", "found", "in the paper", "as in", "cause", "effect", "source"))
+    return table(rows, ("layer", "trap", "found", "expected", "as in", "cause", "effect", "source"))
 
 
 def layers(audit: Audit) -> str:

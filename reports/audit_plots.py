@@ -47,13 +47,17 @@ class Chip:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the picture: a layer of the variant, of the model, or both. `folded`: how many lines it stands for."""
+    """One line of the picture: a layer of the variant, of the model, or both.
+
+    elsewhere: where the model has it instead. folded: how many lines it stands for. paper: a layer that the paper alone has.
+    """
 
     expected: str
     row: Row | None
     deviations: tuple[Deviation, ...] = ()
     elsewhere: str = ""
     folded: int = 0
+    paper: str = ""
 
     @property
     def kind(self) -> str:
@@ -117,8 +121,17 @@ def entries_of(audit: Audit) -> list[Entry]:
             found.append(Entry(expected, row, tuple(by_row.pop(row.at, ()))))
         else:
             found.append(Entry(expected, None, tuple(by_layer.pop(expected, ())), moved.get(expected, "")))
+    for name in (name for name in names_of("paper") if name in by_layer):
+        found.insert(place_in(found, name), Entry("", None, tuple(by_layer.pop(name)), paper=name))
     rest = tuple(one for those in by_layer.values() for one in those)
     return [*([Entry("", None, rest)] if rest else []), *found]
+
+
+def place_in(entries: Sequence[Entry], name: str) -> int:
+    """Where a layer of the paper that is in neither would stand: behind the last one before it that is there."""
+    names = names_of("paper")
+    before = names[: names.index(name)]
+    return max((i + 1 for i, entry in enumerate(entries) if (entry.expected or entry.paper) in before), default=0)
 
 
 def aligned(audit: Audit) -> Iterator[tuple[str, Row | None]]:
@@ -227,16 +240,20 @@ def draw_model(axis: Any, entry: Entry, y: float) -> None:
     box(axis, left, y, width, TINT.get(entry.kind, QUIET), FILL.get(entry.kind, EDGE))
     ink = DARK if entry.kind else GREY
     shape = fitted(shape_in_words(row.shape), SHAPE, SMALL)
-    read = width - NAME - SHAPE - 0.3
+    room = width - NAME - SHAPE - 0.3
+    size = LARGE if measure(line(row.read), LARGE) * SPARE <= room else SMALL
+    read = fitted(line(row.read), room, size, head=0.75)
     axis.text(left + 0.1, middle, fitted(line(row.at), NAME - 0.15, LARGE), **TEXT, color=DARK)
-    axis.text(left + 0.1 + NAME, middle, fitted(line(row.read), read, LARGE, head=0.75), **TEXT, color=ink)
+    axis.text(left + 0.1 + NAME, middle, read, **(TEXT | {"fontsize": size, "color": ink}))
     axis.text(left + width - 0.08, middle, shape, fontsize=SMALL, va="center_baseline", ha="right", color=GREY)
     axis.text(SHARE[0] + SHARE[1], middle, percent(row.share), **TEXT, ha="right", color=ink)
 
 
 def draw_absent(axis: Any, entry: Entry, y: float) -> None:
     left, width = MODEL
-    if not entry.expected:
+    if entry.paper:
+        says = f"{entry.paper} of the paper: missing in both"
+    elif not entry.expected:
         says = "the whole network"
     elif entry.elsewhere:
         says = f"not here: at {line(entry.elsewhere)}"
@@ -300,7 +317,7 @@ def legend(axis: Any, entries: Sequence[Entry], y: float) -> None:
 
 LEGEND = {
     DEVIATION: "deviates",
-    CONVENTION: "a convention: not as printed, but as others do it",
+    CONVENTION: "a convention or a choice, no mistake",
     UNEXPLAINED: "unexplained",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -98,12 +99,20 @@ def few(phrases: Sequence[str], most: int = 3) -> str:
 
 
 def causes(told: Told) -> list[str]:
-    """The causes of the joined ones; they differ where they name their layer."""
-    return list(dict.fromkeys(one.cause for one in told.each if one.cause))
+    """The causes of the joined ones; those that differ in the name of their layer alone become one."""
+    everywhere = ", ".join(told.layers)
+    joint = {renamed(one.cause, one.layer, everywhere) for one in told.each}
+    return list(joint) if len(joint) == 1 else list(dict.fromkeys(one.cause for one in told.each if one.cause))
+
+
+def renamed(text: str, old: str, new: str) -> str:
+    return re.sub(rf"(?<![\w.]){re.escape(old)}(?![\w])", lambda _: new, text) if old else text
 
 
 def counts(audit: Audit) -> dict[str, int]:
-    return {kind: sum(one.kind == kind for one in audit.deviations) for kind in KINDS}
+    """How many of each kind are told."""
+    told = told_once(audit.deviations)
+    return {kind: sum(one.one.kind == kind for one in told) for kind in KINDS}
 
 
 def counted(audit: Audit) -> str:
@@ -126,7 +135,7 @@ def sentence(audit: Audit) -> str:
     name = audit.nearest_variant
     return {
         EQUAL: f"It computes what the variant {name} computes: nothing differs.",
-        CONVENTIONAL: f"It computes what the variant {name} computes; where it is not the printed paper, others are not either.",
+        CONVENTIONAL: f"It computes what the variant {name} computes; where it is not as printed, that is no mistake.",
         DEVIATES: f"It is nearest to the variant {name} and departs from it.",
         UNCLEAR: f"It is nearest to the variant {name}; not everything in which it departs from it could be explained.",
         ANOTHER: "It is no AlexNet.",

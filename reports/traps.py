@@ -202,7 +202,9 @@ def side_by_side(tried: Tried) -> str:
     rows = []
     for who in (*LOOSE, AUDIT):
         noticed, of = share_noticed(tried, who)
-        rows.append((who if who != AUDIT else f"**{who}**", f"{noticed} of {of} ({100 * noticed / of:.0f} %)", ABOUT[who]))
+        rows.append(
+            (who if who != AUDIT else f"**{who}**", f"{noticed} of {of} ({100 * noticed / of:.0f} %)", ABOUT[who])
+        )
     text = (
         "The same mistakes before comparisons that are usual. Each of these has the network with the mistake and the one "
         "without on the same parameters (the paper's first values) and the same images, N(0, 1), at inference and in float64: "
@@ -245,7 +247,9 @@ def pairs(tried: Tried) -> str:
         "which one undoes or hides the other. A pair counts as named if the mistakes reported are these two and no other; "
         "what two mistakes come to may have another name just as right."
     )
-    left = folded(rows, ("pair", "framework", "set at", "said instead"), "Pairs not named") if rows else "All were named."
+    left = (
+        folded(rows, ("pair", "framework", "set at", "said instead"), "Pairs not named") if rows else "All were named."
+    )
     return f"## Pairs\n\n{text}\n\n{left}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,6 +23,13 @@ WIDEST = {
 }  # the largest distance from the mean, in standard deviations
 FEW = 30  # numbers below which only constants are told apart
 SAMPLE = 100_003  # a prime number of them is looked at, evenly spread, where there are more
+
+
+def expected_laws(layer: Layer, role: str) -> tuple[Initial, ...]:
+    """The law that the spec gives; a layer whose biases are drawn begins as torch's do, and theirs is uniform."""
+    law = expected_law(layer, role)
+    spread = isinstance(layer, AFFINE) and layer.init_bias_std
+    return (replace(law, law="uniform"), law) if spread else (law,)
 
 
 def expected_law(layer: Layer, role: str) -> Initial:
@@ -92,6 +100,6 @@ def laws(site: Site, role: str) -> Iterator[tuple[str, Initial]]:
 def unlike_the_paper(network: Network, layer: str, role: str, values: Array) -> tuple[str, ...] | None:
     """None where the values follow the layer's law; else the entries whose laws they do follow (none, one or several)."""
     site = next(site for site in sites(network) if site.layer.name == layer)
-    if follows(values, expected_law(site.layer, role)):
+    if any(follows(values, law) for law in expected_laws(site.layer, role)):
         return None
     return tuple(trap for trap, law in laws(site, role) if follows(values, law))

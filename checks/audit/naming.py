@@ -65,11 +65,12 @@ def causes(facts: Iterable[Fact], expected: Network, shapes: dict[str, Shape]) -
 
 
 def near(facts: Iterable[Fact], expected: Network) -> list[str]:
-    """The layers that facts speak of, and their neighbours."""
-    names = expected.names()
-    spoken = {name for fact in facts for name in (fact.layer, fact.what if fact.kind == "moved" else fact.layer)}
-    places = {names.index(name) for name in spoken if name in names} | ({0} if "" in spoken else set())
-    wide = {i + step for i in places for step in (-1, 0, 1, 2) if 0 <= i + step < len(names)}
+    """The layers that facts speak of, those that a moved one has passed, and their neighbours."""
+    names, spoken = expected.names(), set()
+    for fact in facts:
+        ends = [names.index(name) for name in (fact.layer, fact.what) if name in names] or [0]
+        spoken |= set(range(min(ends), max(ends) + 1))
+    wide = {i + step for i in spoken for step in (-1, 0, 1, 2) if 0 <= i + step < len(names)}
     return [names[i] for i in sorted(wide)]
 
 

@@ -23,6 +23,7 @@ from ...reference.spec import AFFINE, Layer, Network, Shape
 from .. import traps
 from ..recording import describe
 from ..traps.catalogue import FAMILIES, applies_to_weights
+from ..traps.initial import KEPT
 from ..traps.trap import Initial, Trap
 from . import audit as engine
 from .result import Audit
@@ -32,12 +33,14 @@ Params = dict[str, Array]
 Tricks = Mapping[str, tuple[str, ...]]
 Pose = Callable[[Network, Tricks, Params], Subject]
 
-# Where an entry is set: the first of these in which it applies anywhere.
-GROUNDS = (
-    *("paper-thin", "original-2012-thin", "caffe-thin", "caffenet-thin", "one-weird-trick-thin", "single-tower-thin"),
-    *("onnx-zoo-thin", "cuda-convnet2-1gpu-thin", "original-non-overlapping-thin", "original-no-communication-thin"),
-    *("cifar-18pct-thin", "cifar-13pct-thin", "cifar-11pct-thin", "cifar-brukman-thin", "cifar-brukman-pylearn2-thin"),
-    *("original-six-conv-thin", "original-one-tower-thin", "original-no-lrn-thin", "paper-224-thin"),
+# Where an entry is set: the first of these in which it applies anywhere. Some need images of a size of their own, "" for the
+# variant's: maps that fc6's windows of 5 x 5 fit into; hidden layers of an even number of units, kept quick.
+GROUNDS: tuple[tuple[str, Shape], ...] = (
+    *(("paper-thin", ()), ("original-2012-thin", ()), ("caffe-thin", ()), ("caffenet-thin", ())),
+    *(("one-weird-trick-thin", ()), ("single-tower-thin", ()), ("onnx-zoo-thin", ()), ("cuda-convnet2-1gpu-thin", ())),
+    *(("original-non-overlapping-thin", ()), ("original-no-communication-thin", ()), ("cifar-18pct-thin", ())),
+    *(("cifar-13pct-thin", ()), ("cifar-11pct-thin", ()), ("cifar-brukman-thin", ())),
+    *(("paper-224-thin", ()), ("paper-thin", (3, 195, 227)), ("paper", (3, 67, 67))),
 )
 
 LOOSE = ("final shape", "parameter count", "allclose 1e-3", "allclose 1e-5")
@@ -60,6 +63,11 @@ class Case:
     at: tuple[str, ...] = ()
     tricks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     initial: Mapping[str, Initial] = field(default_factory=dict)
+
+    @property
+    def base(self) -> Network:
+        """The network without the mistakes."""
+        return ground(self.variant, self.network.input_shape)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -85,32 +93,68 @@ class Case:
         return dataclasses.replace(new, tricks={**self.tricks, layer: (*self.tricks.get(layer, ()), trap.trick)})
 
 
+def ground(variant: str, shape: Shape = ()) -> Network:
+    """A variant, on images of another size if a shape is given."""
+    network = variants.variant(variant)
+    return dataclasses.replace(network, input_shape=shape) if shape else network
+
+
 @cache
-def entries_of(variant: str) -> dict[str, tuple[str, ...]]:
-    """The layers of a variant at which each entry can be set and is no other entry, by its id."""
-    network, found = variants.variant(variant), {}
-    for layer in network.names():
-        for trap, _ in traps.distinct(network, layer):
-            found.setdefault(trap.id, []).append(layer)
+def entries_of(variant: str, shape: Shape = ()) -> dict[str, tuple[str, ...]]:
+    """The layers of a variant at which each entry can be set and is no other entry, by its id.
+
+    Of laws of first values only where there are numbers enough to tell them from every other law.
+    """
+    network, found = ground(variant, shape), {}
+    for site in traps.sites(network):
+        for trap, _ in traps.distinct(network, site.layer.name):
+            if not trap.initial or told_apart(trap, site):
+                found.setdefault(trap.id, []).append(site.layer.name)
     return {trap: tuple(layers) for trap, layers in found.items()}
 
 
 @cache
 def case_of(trap: str) -> Case | None:
-    """An entry at the first layer of the first variant where it applies; None where that is nowhere.
-
-    First values are set where most of them are drawn, so that laws can be told apart.
-    """
-    entry = traps.BY_ID[trap]
-    for name in GROUNDS:
-        network = variants.variant(name)
-        layers = entries_of(name).get(trap, ())
-        counts = network.param_counts()
-        for layer in sorted(layers, key=lambda layer: -counts[layer]) if entry.initial else layers:
-            case = Case(name, network).having(entry, layer)
+    """An entry at the first layer of the first of GROUNDS where it applies; None where that is nowhere."""
+    for name, shape in GROUNDS:
+        for layer in entries_of(name, shape).get(trap, ()):
+            case = Case(name, ground(name, shape)).having(traps.BY_ID[trap], layer)
             if case is not None:
                 return case
     return None
+
+
+# Laws of first values -------------------------------------------------------------------------------------------------
+
+APART = 8.0  # standard errors between the spreads of two laws that can be told apart
+ENOUGH = 4000  # numbers that tell a normal law from one that is cut, or from a uniform one, by their fourth moment
+KURTOSIS = {"normal": 3.0, "truncated": 2.37, "uniform": 1.8}
+
+
+def told_apart(trap: Trap, site: traps.Site) -> bool:
+    """Are there numbers enough at a layer to tell a law from the paper's and from every other entry's?"""
+    assert trap.initial
+    law = trap.initial(site)
+    if law is None:
+        return False
+    count = math.prod(site.layer.param_shapes(site.inputs)[f"{site.layer.name}.{law.role}"])
+    rivals = [t for t in traps.TRAPS if t.initial and t is not trap and isinstance(site.layer, t.kinds)]
+    laws = [t.initial(site) for t in rivals if t.initial] + [own_law(site.layer, law.role)]
+    return all(differ(law, other, count) for other in laws if other and other.role == law.role)
+
+
+def differ(one: Initial, other: Initial, count: int) -> bool:
+    if 0 in (one.std, other.std):
+        return one.std != other.std or one.mean != other.mean
+    if one.law != other.law and count >= ENOUGH:
+        return True
+    error = max(math.sqrt((KURTOSIS[law.law] - 1) / (4 * count)) for law in (one, other))
+    return abs(math.log(spread_of(one) / spread_of(other))) > APART * error
+
+
+def spread_of(law: Initial) -> float:
+    """The standard deviation of what is drawn."""
+    return law.std * KEPT if law.law == "truncated" else law.std
 
 
 # Parameters -----------------------------------------------------------------------------------------------------------
@@ -195,6 +239,8 @@ def judge(case: Case, framework: str, pose: Pose, seed: int = 0) -> Outcome:
         subject = pose(case.network, case.tricks, drawn(case.network, seed, case.initial))
     except Unsupported as why:
         return dataclasses.replace(blank, reason=str(why))
+    except Exception as error:  # the poser's own mistake
+        return dataclasses.replace(blank, posed=True, said=(f"could not be posed: {describe(error)}",))
     if why := out_of_reach(case, subject):
         return dataclasses.replace(blank, reason=why)
     try:
@@ -217,7 +263,7 @@ def out_of_reach(case: Case, subject: Subject) -> str:
 
 def shows_in_training_only(trap: Trap, case: Case, layer: str) -> bool:
     """Is the network at inference the same function, layer by layer, with nothing left of the mistake?"""
-    base = variants.variant(case.variant)
+    base = case.base
     posed = trap.posed(base, layer) if trap.layer or trap.network else None
     return posed is not None and at_inference(posed) == at_inference(base)
 
@@ -239,7 +285,7 @@ def audit_of(subject: Subject, case: Case, seed: int) -> Audit:
 
 def compared(case: Case, framework: str, audited: Audit) -> Outcome:
     """What was said beside what was done. Mistakes with the very same numbers (`traps.ALIKE`) count as one."""
-    said = [d for d in audited.deviations]
+    said = audited.deviations
     layers = {d.layer for d in said}
     named = {like(d.trap) for d in said} == {like(trap) for trap in case.ids}
     texts = tuple(dict.fromkeys(f"{d.trap or 'unexplained'} at {d.layer}" for d in said))
@@ -322,7 +368,7 @@ def all_there(case: Case) -> bool:
     shapes = case.network.param_shapes()
     begun = all(name in shapes and not without(case, name) for name in case.initial)
     kinds_kept = all(
-        name in case.network.names() and type(case.network[name]) is type(variants.variant(case.variant)[name])
+        name in case.network.names() and type(case.network[name]) is type(case.base[name])
         for name in (*case.tricks, *(name.rpartition(".")[0] for name in case.initial))
     )
     return begun and kinds_kept
@@ -354,7 +400,7 @@ def loose(case: Case, seed: int = 0) -> dict[str, bool]:
     Each at its best: both outputs in float64, so that nothing else differs. Weights that do not fit are noticed by all but
     the final shape.
     """
-    base = variants.variant(case.variant)
+    base = case.base
     mine, theirs = base.param_shapes(), case.network.param_shapes()
     shape = output_shape(base) != output_shape(case.network)
     gone = {f"{layer}.bias" for layer, tricks in case.tricks.items() if "no-bias" in tricks}
@@ -362,8 +408,8 @@ def loose(case: Case, seed: int = 0) -> dict[str, bool]:
     unfit = shape or any(name in mine and mine[name] != s for name, s in theirs.items()) or set(mine) - set(theirs)
     if unfit:
         return dict(zip(LOOSE, (shape, count, True, True), strict=True))
-    want = plain_output(case.variant, seed)
-    got = output_with(case, {**drawn(case.network, seed), **ordinary(case.variant, seed)[0]}, seed)
+    want = plain_output(base, seed)
+    got = output_with(case, {**drawn(case.network, seed), **ordinary(base, seed)[0]}, seed)
     near = [bool(np.allclose(got, want, rtol=limit, atol=limit)) for limit in (1e-3, 1e-5)]
     return dict(zip(LOOSE, (shape, count, not near[0], not near[1]), strict=True))
 
@@ -376,22 +422,20 @@ def size_of(shapes: Mapping[str, Shape]) -> int:
     return sum(math.prod(shape) for shape in shapes.values())
 
 
-@lru_cache(maxsize=8)
-def ordinary(variant: str, seed: int) -> tuple[Params, Array]:
-    network = variants.variant(variant)
+@lru_cache(maxsize=4)
+def ordinary(network: Network, seed: int) -> tuple[Params, Array]:
     return drawn(network, seed), draws.normal(seed, "trial/loose", (2, *network.input_shape), 1.0)
 
 
-@lru_cache(maxsize=8)
-def plain_output(variant: str, seed: int) -> Array:
-    network = variants.variant(variant)
-    params, x = ordinary(variant, seed)
+@lru_cache(maxsize=4)
+def plain_output(network: Network, seed: int) -> Array:
+    params, x = ordinary(network, seed)
     return oracle.forward(network, params, x)[network.layers[-1].name]
 
 
 def output_with(case: Case, params: Params, seed: int) -> Array:
     """The network's output with every mistake of the case made, float64."""
-    x = ordinary(case.variant, seed)[1].astype(np.float64)
+    x = ordinary(case.base, seed)[1].astype(np.float64)
     random = np.random.default_rng(seed)
     with np.errstate(all="ignore"):
         for site in traps.sites(case.network):

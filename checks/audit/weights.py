@@ -96,6 +96,8 @@ def others(subject: Subject, tape: Tape, op: Operation, taken: Mapping[str, Arra
         name = op.inputs[index].removeprefix("param:")
         if not op.inputs[index].startswith("param:") or name in taken or name in found:
             continue
+        if tape.operand(op, "x") not in tape.fed:  # a variance to which an epsilon is added, say
+            continue
         shape = subject.parameters[name]
         if op.kind == "batch_norm":
             found[name] = statistic(role, seed, name, shape)

@@ -1,4 +1,4 @@
-"""A network with mistakes in it, written in any framework and ready to be audited. Frameworks are imported when first asked for."""
+"""A network with mistakes in it, written in any framework and ready to be audited; frameworks are imported when asked for."""
 
 from __future__ import annotations
 

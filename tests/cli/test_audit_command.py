@@ -102,7 +102,7 @@ def test_layers_notes_deviations_and_the_verdict_are_told(given, capsys):
     given["audit"] = audit_of(LRN, dataclasses.replace(LRN, layer="norm2", at="features.6"), CEIL, ODD)
     _, out, err = told(capsys, "net.py:net")
     assert not err
-    assert out[-1] == "UNEXPLAINED: nearest variant paper; 2 deviations, 1 convention, 1 unexplained"
+    assert out[-1] == "UNEXPLAINED: nearest variant paper; 1 deviation, 1 convention, 1 unexplained"
     assert out[1].split() == ["layer", "read", "as", "paper", "of", "the", "bound"]
     assert out[3].split() == ["features.0", "what", "conv1", "does", "conv1", "12", "%"]
     assert "note: one note" in out
@@ -129,7 +129,7 @@ def test_one_trap_with_other_numbers_at_each_layer_is_told_once(given, capsys):
     _, out, _ = told(capsys, "net.py:net")
     assert "deviation    conv1, conv2, conv3, conv4, conv5 [init]" in out
     assert "  found      conv1: std 1; conv2: std 2; conv3: std 3; and 2 more" in out
-    assert out[-1].endswith("5 deviations, 0 conventions, 0 unexplained")
+    assert out[-1].endswith("1 deviation, 0 conventions, 0 unexplained")
 
 
 def test_text_from_the_model_cannot_command_the_terminal(given, capsys):

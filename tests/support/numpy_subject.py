@@ -120,7 +120,9 @@ class Recorder:
         if isinstance(layer, ChannelNorm):
             names = tuple(f"param:{layer.name}.{part}" for part in ("weight", "bias"))
             roles = {"x": 0, "weight": 1, "bias": 2}
-            return self.note(layer.name, "batch_norm", (at, *names), oracle.apply(layer, self.subject.held, x), roles=roles)
+            return self.note(
+                layer.name, "batch_norm", (at, *names), oracle.apply(layer, self.subject.held, x), roles=roles
+            )
         kind, attributes = described(layer)
         return self.note(layer.name, kind, (at,), oracle.apply(layer, {}, x), **attributes)
 

@@ -16,10 +16,10 @@ from ...impls.foreign.graph import Graph, Refused, Shape, Subject
 from ...reference import draws, variants
 from ...reference.spec import AFFINE, Conv, Dropout, Layer, Network, Pool, Softmax
 from ...reference.stimuli import INPUT_STD
-from ..recording import describe
 from ..traps import BY_ID
 from . import effect, expected, first_values, naming, weights, words
 from .atoms import Unexplained
+from .blame import blamed
 from .chain import chain, output_of
 from .dropout import at_inference_only, with_dropout
 from .expected import CONVENTIONS, Match
@@ -77,7 +77,8 @@ def audit(
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
     }
     if not expected.is_alexnet(match, found):
-        return Audit(verdict=ANOTHER, deviations=(), notes=(no_alexnet(match, found),), **common)
+        told = no_alexnet(match, found, variant == "nearest")
+        return Audit(verdict=ANOTHER, deviations=(), notes=(told,), **common)
     watch("naming what differs")
     judged = Judged(subject, tape, readings, match, shape, initial, fixed_input(subject, input_shape))
     deviations = tuple(judged.deviations())
@@ -91,10 +92,10 @@ def audit(
     )
 
 
-def no_alexnet(match: Match, found: list[Step]) -> str:
-    own = steps(match.network)
+def no_alexnet(match: Match, found: list[Step], searched: bool) -> str:
+    own, which = steps(match.network), "the nearest variant, " if searched else ""
     return (
-        f"no AlexNet: found {expected.counted(found)}, of which {match.anchors} have a place in the nearest variant, "
+        f"no AlexNet: found {expected.counted(found)}, of which {match.anchors} have a place in {which}"
         f"{match.name}, which has {expected.counted(own)}"
     )
 
@@ -128,7 +129,7 @@ def run_once(
         except Refused:
             raise
         except Exception as error:
-            failures.append((shape, describe(error)))
+            failures.append((shape, blamed(error)))
             continue
         if not output_of(Tape(graph, {})):
             raise Refused("the model's output does not depend on its input, as far as its operations could be recorded")
@@ -189,7 +190,7 @@ def in_training(
     try:
         graph = subject.record(image(shape, many, seed), training=True)
     except Exception as error:
-        raise Refused(f"the model runs in inference but not in training mode: {describe(error)}") from None
+        raise Refused(f"the model runs in inference but not in training mode: {blamed(error)}") from None
     return with_dropout(readings, layers_of(Tape(graph, tape.params)))
 
 
@@ -341,6 +342,8 @@ class Judged:
             return ""
         if fact.kind == "quirk":
             return fact.what
+        if fact.kind == "field" and fact.what == "units" and is_last_dense(self.match.network, fact.layer):
+            return "classes"
         return (
             f"{fact.what}-other"
             if fact.kind == "field"
@@ -348,14 +351,12 @@ class Judged:
         )
 
     def said(self, fact: Fact, reading: Reading | None, trap: str) -> str:
-        if not trap:
-            says = (
-                reading.layer.says
-                if reading is not None and isinstance(reading.layer, Unexplained)
-                else UNSAID.get(fact.what, "")
-            )
-            return f"Unexplained by any entry of the catalogue or two of them: {says}".strip(": ")
-        return UNSAID.get(trap, "Read off its numbers; no entry of the catalogue has it.")
+        """The cause of what no entry names."""
+        if trap:
+            return UNSAID.get(trap, "Read off its numbers; no entry of the catalogue has it.")
+        strange = reading is not None and isinstance(reading.layer, Unexplained)
+        says = reading.layer.says if strange and reading is not None else UNSAID.get(fact.what, "")  # type: ignore[attr-defined]
+        return f"Unexplained by any entry of the catalogue or two of them: {says}".strip(": ")
 
     def kind(self, trap: str, fact: Fact, agrees: tuple[str, ...], local: float | None, layer: str) -> str:
         if not trap:
@@ -419,7 +420,7 @@ class Judged:
         """A parameter that begins otherwise."""
         origin, traps = fact.value
         layer = self.match.network[fact.layer]
-        law = first_values.expected_law(layer, fact.what)
+        law = first_values.expected_laws(layer, fact.what)[0]
         found, want = (
             f"{fact.what}: {text}"
             for text in (first_values.described(self.initial[origin]), first_values.in_words(law))
@@ -435,9 +436,8 @@ class Judged:
         network = variants.variant(name)
         if fact.layer not in network.names():
             return False
-        return first_values.follows(
-            self.initial[fact.value[0]], first_values.expected_law(network[fact.layer], fact.what)
-        )
+        laws = first_values.expected_laws(network[fact.layer], fact.what)
+        return any(first_values.follows(self.initial[fact.value[0]], law) for law in laws)
 
     def conventions(self, found: set[Fact]) -> Iterator[Deviation]:
         """What the nearest variant does otherwise than the paper, and the model with it."""
@@ -539,6 +539,16 @@ FIELD = {
 }
 
 UNSAID = {
+    "layer-moved": "The layer is there, but stands elsewhere.",
+    "layer-missing": "There is no such layer.",
+    "layer-extra": "The other network has no such layer.",
+    "layer-replaced": "Another layer stands in its place.",
+    "channels-other": "It has a width of its own.",
+    "units-other": "It has a width of its own.",
+    "kernel-other": "Its kernels have another size.",
+    "stride-other": "Its windows move in other steps.",
+    "border-other": "Its zeros lie elsewhere, or are more or fewer.",
+    "groups-other": "Its maps are grouped otherwise.",
     "weights-derived": "its weight is computed from its parameters in a way that no entry has",
     "weights-fixed": "its weight is a constant, no parameter",
     "weights-shared": "This layer uses the weights of another one.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,7 +74,7 @@ class Audit:
         return self.verdict == ANOTHER or UNEXPLAINED in kinds or (on == DEVIATION and DEVIATION in kinds)
 
     def as_json(self) -> str:
-        return json.dumps({"schema": SCHEMA, **self.as_dict()}, indent=1)
+        return json.dumps({"schema": SCHEMA, **finite(self.as_dict())}, indent=1, allow_nan=False)
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -81,6 +82,8 @@ class Audit:
     @classmethod
     def from_dict(cls, given: dict[str, Any]) -> Audit:
         """Raises ValueError, in one line, for what is no audit of this schema."""
+        if given.get("schema", SCHEMA) != SCHEMA:
+            raise ValueError(f"no audit: found schema {given['schema']!r}, expected {SCHEMA!r}")
         values = {k: v for k, v in given.items() if k != "schema"}
         try:
             values["deviations"] = tuple(
@@ -93,6 +96,15 @@ class Audit:
             return cls(**values)
         except (KeyError, TypeError) as error:
             raise ValueError(f"no audit: {error}") from None
+
+
+def finite(value: Any) -> Any:
+    """For JSON, which knows no infinity and no NaN: numbers that are not finite become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    return [finite(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def verdict_of(deviations: Sequence[Deviation]) -> str:

@@ -83,7 +83,7 @@ class Activation(Computed):
         return FUNCTIONS[self.function](x, self.slope)
 
     def rounding(self, params: Params, x: Array, y: Array) -> Array:
-        return 16 * np.abs(y) + 16 * np.minimum(np.abs(x), 1)  # exp(x) - 1 and 1 + tanh cancel near zero
+        return 16 * np.abs(y) + 4 * max(1.0, self.slope)  # exp(x) - 1 and 1 - 2 / (exp(2 x) + 1) cancel near zero
 
 
 # Normalisation --------------------------------------------------------------------------------------------------------
@@ -142,7 +142,8 @@ class ChannelNorm(Computed):
 
     def rounding(self, params: Params, x: Array, y: Array) -> Array:
         weight, bias = (self.broad(params[f"{self.name}.{part}"], x) for part in ("weight", "bias"))
-        return 16 * (np.abs(x * weight) + 2 * np.abs(bias))
+        terms = np.abs(x * weight)  # the mean that is taken away is of this size, and may cancel in the bias
+        return 16 * (terms + terms.max(axis=(0, *range(2, x.ndim)), keepdims=True) + 2 * np.abs(bias))
 
 
 # Pooling and geometry -------------------------------------------------------------------------------------------------

@@ -160,6 +160,8 @@ def fitted_weights(subject: Subject, tape: Tape, shape: Shape, batch: int | None
     for _ in range(weights.PASSES):
         subject.load(values)
         measured = Tape(subject.record(image(shape, subject.batch or batch or 1, seed)), {**tape.params, **values})
+        if weights.near(measured):
+            break
         values = weights.scaled(values, measured)
     subject.load(values)
     changed = [n for n, v in values.items() if not np.array_equal(subject.value(n).astype(np.float32), v)]

@@ -29,6 +29,7 @@ from ...reference.spec import (
     Dropout,
     Flatten,
     Layer,
+    Local,
     Lrn,
     Network,
     Pool,
@@ -66,17 +67,19 @@ class Difference:
 
 # Layers as fields -------------------------------------------------------------------------------------------------------
 
-UNSEEN = ("name", "source", "init_std", "init_bias", "init_bias_std", "padding", "ceil", "border")
+UNSEEN = ("name", "source", "init_std", "init_bias", "init_bias_std")
+AS_BORDER = ("padding", "ceil", "border")  # of a convolution or a pooling: told as how far its windows reach
 
 
 def fields(layer: Layer, shape: Shape) -> dict[str, Any]:
     """What makes the layer the function that it is on maps of this shape: padding as far as windows reach it."""
-    found = {f.name: plain(getattr(layer, f.name)) for f in dataclasses.fields(layer) if f.name not in UNSEEN}
+    unseen = (*UNSEEN, *AS_BORDER) if isinstance(layer, Conv | Pool | Local) else UNSEEN
+    found = {f.name: plain(getattr(layer, f.name)) for f in dataclasses.fields(layer) if f.name not in unseen}
     if isinstance(layer, Conv):
         found.setdefault("dilation", 1)
     if isinstance(layer, Lrn | SpatialLrn):
         found["n"] = 2 * (layer.n // 2) + 1
-    if isinstance(layer, Conv | Pool):
+    if isinstance(layer, Conv | Pool | Local):
         try:
             found["border"] = borders(layer, shape)
         except ValueError:

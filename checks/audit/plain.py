@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -134,7 +135,8 @@ def alike(segment: Segment, tape: Tape, name: str, x: Array, y: Array) -> Iterat
         yield from per_channel(segment, tape, name, x, y)
     yield from scaled(name, x, y)
     for function in FUNCTIONS:
-        yield Activation(name, function, slope_of(x, y)), {}
+        for slope in dict.fromkeys((tidy(slope_of(x, y)), slope_of(x, y))):
+            yield Activation(name, function, slope), {}
     yield from ((layer, {}) for layer in fitted_norms(name, x, y))
     yield Softmax(name), {}
     yield SoftmaxOver(name, 0), {}
@@ -149,7 +151,7 @@ def made_of_parameters(op: Operation, tape: Tape) -> bool:
 def slope_of(x: Array, y: Array) -> float:
     """What a leaky ReLU multiplies negative numbers by, judged by the most negative one."""
     lowest = np.unravel_index(int(x.argmin()), x.shape)
-    return tidy(float(y[lowest] / x[lowest])) if x[lowest] < 0 else 0.0
+    return float(y[lowest] / x[lowest]) if x[lowest] < 0 else 0.0
 
 
 def as_dropout(name: str, x: Array, y: Array) -> Dropped | None:
@@ -161,10 +163,23 @@ def as_dropout(name: str, x: Array, y: Array) -> Dropped | None:
         return None
     factors = y[kept] / x[kept]
     scale = float(np.median(factors))
-    if np.ptp(factors) > 1e-5 * abs(scale):
+    if np.ptp(factors) > 1e-5 * abs(scale) or decided(x[there], kept[there]):
         return None
     maps = y.ndim == 4 and bool(((y != 0).any(axis=(2, 3)) == kept.any(axis=(2, 3))).all()) and whole_maps(there, kept)
     return Dropped(name, scale=tidy(scale), share=float(lost), maps=maps)
+
+
+def decided(values: Array, kept: Array) -> bool:
+    """Do the numbers themselves decide which of them are kept? Chance keeps large and small ones alike."""
+    for size in (values, np.abs(values)):
+        ranks = np.argsort(np.argsort(size, kind="stable"), kind="stable") / max(1, size.size - 1)
+        spread = math.sqrt((1 / kept.sum() + 1 / (~kept).sum()) / 12)
+        if abs(ranks[kept].mean() - ranks[~kept].mean()) > 6 * spread:
+            return True
+        lost, held = size[~kept], size[kept]
+        if min(len(lost), len(held)) > 4 and (lost.max() < held.min() or held.max() < lost.min()):
+            return True
+    return False
 
 
 def whole_maps(there: Array, kept: Array) -> bool:
@@ -174,38 +189,33 @@ def whole_maps(there: Array, kept: Array) -> bool:
 
 def scaled(name: str, x: Array, y: Array) -> Iterator[Candidate]:
     """x * a + b with one a and b, or one for each of a few channels."""
-    a, b = line(x.ravel(), y.ravel())
-    yield Affine(name, (a,), (b,)), {}
-    if x.shape[1] <= 4:
-        lines = [line(x[:, c].ravel(), y[:, c].ravel()) for c in range(x.shape[1])]
-        yield Affine(name, tuple(a for a, _ in lines), tuple(b for _, b in lines)), {}
+    channels = [slice(None)] if x.shape[1] > 4 else [slice(None), *(slice(c, c + 1) for c in range(x.shape[1]))]
+    (a, b), *each = (line(x[:, c].ravel(), y[:, c].ravel()) for c in channels)
+    for change in (tidy, float):
+        yield Affine(name, (change(a),), (change(b),)), {}
+    for change in (tidy, float) if each else ():
+        yield Affine(name, tuple(change(a) for a, _ in each), tuple(change(b) for _, b in each)), {}
 
 
 def line(x: Array, y: Array) -> tuple[float, float]:
-    """a and b of y = a x + b through the lowest and the highest x."""
-    low, high = int(x.argmin()), int(x.argmax())
-    spread = float(x[high]) - float(x[low])
-    if not spread:
-        return 1.0, float(y[low]) - float(x[low])
-    a = (float(y[high]) - float(y[low])) / spread
-    b = float(y[high]) - a * float(x[high])
-    largest = max(abs(float(y[high])), abs(float(y[low])))
-    return tidy(a), tidy(b) if abs(b) > 1e-6 * largest else 0.0
+    """a and b of y = a x + b; b is 0 where it is no more than rounding."""
+    a, b = line64(x, y)
+    return a, b if abs(b) > 1e-6 * float(np.abs(y).max()) else 0.0
 
 
 def per_channel(segment: Segment, tape: Tape, name: str, x: Array, y: Array) -> Iterator[Candidate]:
     """y = a_c x + b_c: a bias added by itself, or batch normalisation at inference."""
     if x.ndim not in (2, 4) or x.shape[1] > 100_000:
         return
-    if bias := added(segment, tape, x):
+    if bias := added(segment, tape, x, y):
         yield Bias(name), bias
-    if x.ndim == 4:
+    if x.shape[1] <= 10_000:
         ends = [line64(x[:, c].ravel(), y[:, c].ravel()) for c in range(x.shape[1])]
         weight, shift = (np.array(values) for values in zip(*ends, strict=True))
         yield ChannelNorm(name), {f"{name}.weight": weight, f"{name}.bias": shift}
 
 
-def added(segment: Segment, tape: Tape, x: Array) -> dict[str, Array]:
+def added(segment: Segment, tape: Tape, x: Array, y: Array) -> dict[str, Array]:
     """The one vector of parameters that a lone addition adds to the channels; {} where that is not what happens."""
     if len(segment.operations) != 1 or segment.operations[0].kind != "add":
         return {}
@@ -214,7 +224,11 @@ def added(segment: Segment, tape: Tape, x: Array) -> dict[str, Array]:
     if len(others) != 1 or not tape.known(others[0]):
         return {}
     vector = np.asarray(tape.raw(others[0]), dtype=np.float32).reshape(-1)
-    return {f"{segment.name}.bias": vector} if vector.size == x.shape[1] else {}
+    if vector.size != x.shape[1]:
+        return {}
+    wide = vector.reshape(1, -1, *(1 for _ in x.shape[2:])).astype(np.float64)
+    near = np.abs(y - (x + wide)) <= 2.0**-22 * (np.abs(x) + np.abs(wide))
+    return {f"{segment.name}.bias": vector} if near.all() else {}
 
 
 def line64(x: Array, y: Array) -> tuple[float, float]:

@@ -80,14 +80,22 @@ class Tape:
                 found.update(op.outputs)
         return frozenset(found)
 
+    @cached_property
+    def made_of(self) -> dict[str, frozenset[str]]:
+        """The parameters that each tensor is made of which does not depend on the input."""
+        found: dict[str, frozenset[str]] = {}
+        for op in self.graph.operations:
+            if not any(tensor in self.fed for tensor in op.inputs):
+                parts = [self.named(t) or found.get(t, frozenset()) for t in op.inputs]
+                found.update(dict.fromkeys(op.outputs, frozenset().union(*parts)))
+        return found
+
+    def named(self, tensor: str) -> frozenset[str]:
+        return frozenset({tensor.removeprefix(PARAM)}) if tensor.startswith(PARAM) else frozenset()
+
     def origins(self, tensor: str) -> frozenset[str]:
-        """The parameters that a tensor is made of."""
-        if tensor.startswith(PARAM):
-            return frozenset({tensor.removeprefix(PARAM)})
-        op = self.maker.get(tensor)
-        if op is None or tensor in self.fed:
-            return frozenset()
-        return frozenset().union(*(self.origins(t) for t in op.inputs))
+        """The parameters that a tensor is made of; none where it depends on the input."""
+        return self.named(tensor) or self.made_of.get(tensor, frozenset())
 
 
 def canonical(value: Array, layout: str) -> Array:

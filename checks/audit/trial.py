@@ -105,7 +105,8 @@ def entries_of(variant: str, shape: Shape = ()) -> dict[str, tuple[str, ...]]:
 
     Of laws of first values only where there are numbers enough to tell them from every other law.
     """
-    network, found = ground(variant, shape), {}
+    network = ground(variant, shape)
+    found: dict[str, list[str]] = {}
     for site in traps.sites(network):
         for trap, _ in traps.distinct(network, site.layer.name):
             if not trap.initial or told_apart(trap, site):
@@ -241,8 +242,8 @@ def judge(case: Case, framework: str, pose: Pose, seed: int = 0) -> Outcome:
         return dataclasses.replace(blank, reason=str(why))
     except Exception as error:  # the poser's own mistake
         return dataclasses.replace(blank, posed=True, said=(f"could not be posed: {describe(error)}",))
-    if why := out_of_reach(case, subject):
-        return dataclasses.replace(blank, reason=why)
+    if reason := out_of_reach(case, subject):
+        return dataclasses.replace(blank, reason=reason)
     try:
         audited = audit_of(subject, case, seed)
     except Refused as why:
@@ -252,8 +253,13 @@ def judge(case: Case, framework: str, pose: Pose, seed: int = 0) -> Outcome:
     return compared(case, framework, audited)
 
 
+CHANNELS_LAST = ("keras", "tensorflow", "jax")
+
+
 def out_of_reach(case: Case, subject: Subject) -> str:
     """Why nobody could see this in such a model; "" where it can be seen."""
+    if "flattened-hwc" in case.ids and subject.framework.startswith(CHANNELS_LAST):
+        return "maps are channels last there: row, column, channel is its own order, and weights are arranged for it"
     if subject.trains:
         return ""
     if all(shows_in_training_only(trap, case, layer) for trap, layer in zip(case.mistakes, case.at, strict=True)):

@@ -20,7 +20,8 @@ from .tape import Tape, own_layout
 Array = np.ndarray
 
 EXPECTED_INPUT = LARGE_STD / math.sqrt(2)  # of an affine layer behind a ReLU, before anything has been measured
-PASSES = 2  # in which the scale of every layer is measured and corrected
+PASSES = 10  # in which the scale of every layer is measured and corrected, at most
+NEAR = 2.0  # a layer's outputs are as large as they should be within this factor
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,12 @@ def scaled(values: dict[str, Array], tape: Tape) -> dict[str, Array]:
             own = factors[slot.op.name] / upstream(slot.op, tape, factors)
             corrected[slot.weight] = (values[slot.weight] * np.float32(own)).astype(np.float32)
     return corrected
+
+
+def near(tape: Tape) -> bool:
+    """Are the outputs of all layers about as large as they should be?"""
+    ratios = [measured(slot, tape) / target(slot) for slot in slots(tape)]
+    return all(1 / NEAR <= ratio <= NEAR for ratio in ratios)
 
 
 def upstream(op: Operation, tape: Tape, factors: Mapping[str, float]) -> float:

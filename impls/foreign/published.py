@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata, util
+from importlib import import_module, metadata, util
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +204,8 @@ JAXONMODELS = {
 }
 LIGHT = "onnx/backend/test/data/light"
 ZIGZAG = "zigzag/inputs/workload/alexnet.onnx"
+KERAS = "no initialiser named: Keras' default"
+CARRIED = "the file asks for a plain LRN; onnxruntime carries the sum of squares from map to map"
 
 
 def everything() -> Iterator[Published]:
@@ -385,8 +387,13 @@ def in_tensorflow() -> Iterator[Published]:
             Fact(("pool1",), "pool-pad-1", DEVIATION, f"{place}:191-195; {common}:391-403", shifted),
             no_groups(f"{place}:181-189"),
             logits(f"{place}:128-130"),
-            begins("init-glorot-uniform", (*CONVS, *DENSE), f"{place}:45-54, 80-83", "no initialiser named: Keras' default"),
-            begins("init-zero-bias", ONES, f"{place}:45-54, 80-83", "no initialiser named: Keras' default"),
+            begins(
+                "init-glorot-uniform",
+                (*CONVS, *DENSE),
+                f"{common}:969-977; {place}:80-83",
+                KERAS,
+            ),
+            begins("init-zero-bias", ONES, f"{common}:969-977; {place}:80-83", KERAS),
         ),
         environment=tuple(LEGACY.items()),
     )
@@ -411,8 +418,13 @@ def in_tensorflow() -> Iterator[Published]:
                 "dropout follows the hidden dense layers' ReLUs, as in the paper; torchvision has it before",
             ),
             logits(f"{place}:128-130"),
-            begins("init-glorot-uniform", (*CONVS, *DENSE), f"{place}:45-54, 80-83", "no initialiser named: Keras' default"),
-            *begins_with_zero_biases((*CONVS, *DENSE), f"{place}:45-54, 80-83", "no initialiser named: Keras' default"),
+            begins(
+                "init-glorot-uniform",
+                (*CONVS, *DENSE),
+                f"{common}:969-977; {place}:80-83",
+                KERAS,
+            ),
+            *begins_with_zero_biases((*CONVS, *DENSE), f"{common}:969-977; {place}:80-83", KERAS),
         ),
         unseen=("the pooling of tf2cv's alexnet is here as well; at 55, 27 and 13 it is exact and nothing is padded",),
         environment=tuple(LEGACY.items()),
@@ -428,7 +440,7 @@ def in_tensorflow() -> Iterator[Published]:
         TENSORFLOWCV,
         "single-tower",
         (
-            Fact(("conv1",), "padding-missing", CONVENTION, f"{place}:293", "no padding at conv1 on images of 224"),
+            Fact(("conv1",), "padding-missing", CONVENTION, f"{place}:286", "no padding at conv1 on images of 224"),
             Fact(("norm1", "norm2"), "lrn-radius-n", DEVIATION, f"{place}:68", radius),
             Fact(
                 ("pool1",),
@@ -446,8 +458,8 @@ def in_tensorflow() -> Iterator[Published]:
                 f"{common}:417",
                 "VarianceScaling(2.0): normal, cut at two standard deviations",
             ),
-            begins("init-glorot-uniform", DENSE, f"{place}:99-101, 151-153", "no initialiser named: Keras' default"),
-            begins("init-zero-bias", ONES, f"{common}:408-418; {place}:99-101", "no initialiser named: Keras' default"),
+            begins("init-glorot-uniform", DENSE, f"{place}:99-101, 151-153", KERAS),
+            begins("init-zero-bias", ONES, f"{common}:409-418; {place}:99-101", KERAS),
         ),
         input_shape=None,
         unseen=(
@@ -524,7 +536,6 @@ def in_jax() -> Published:
 
 def in_onnx() -> Iterator[Published]:
     light = f"{LIGHT}/light_bvlc_alexnet.onnx"
-    carried = "the file asks for a plain LRN; onnxruntime carries the sum of squares from map to map"
     yield Published(
         "onnx light_bvlc_alexnet",
         "onnx",
@@ -545,7 +556,7 @@ def in_onnx() -> Iterator[Published]:
                 f"{light}: nodes 18, 22",
                 "alpha is 1e-4, and ONNX divides it by size = 5",
             ),
-            Fact(("norm1", "norm2"), "lrn-running-sum", CONVENTION, f"{light}: nodes 18, 22", carried),
+            Fact(("norm1", "norm2"), "lrn-running-sum", CONVENTION, f"{light}: nodes 18, 22", CARRIED),
             Fact(("pool5",), "pool-ceil", CONVENTION, f"{light}: node 30", "pads 1 at the end: 12 becomes 6, not 5"),
         ),
         input_shape=None,
@@ -610,17 +621,17 @@ def controls() -> Iterator[Published]:
         TF2CV | TF2CV_ZFNET,
         "single-tower",
         (
-            Fact(("conv1",), "kernel-7", DEVIATION, ZF_TF[0], "7 x 7"),
-            Fact(("conv1",), "stride-2", DEVIATION, ZF_TF[1], "stride 2"),
-            Fact(("conv1",), "pad-1", DEVIATION, ZF_TF[2], "padding 1"),
-            Fact(("conv2",), "stride-2", DEVIATION, ZF_TF[1], "stride 2"),
-            Fact(("conv2",), "padding-missing", DEVIATION, ZF_TF[2], "no padding"),
+            Fact(("conv1",), "kernel-7", DEVIATION, f"{place}:40", "7 x 7"),
+            Fact(("conv1",), "stride-2", DEVIATION, f"{place}:41", "stride 2"),
+            Fact(("conv1",), "pad-1", DEVIATION, f"{place}:42", "padding 1"),
+            Fact(("conv2",), "stride-2", DEVIATION, f"{place}:41", "stride 2"),
+            Fact(("conv2",), "padding-missing", DEVIATION, f"{place}:42", "no padding"),
             Fact(("norm1", "norm2"), "lrn-radius-n", DEVIATION, f"{base}:60", "depth_radius stays at its default 5"),
             Fact(("pool1", "pool2"), "pool-pad-1", DEVIATION, f"{common}:391-403", "one zero on both sides"),
             no_groups(f"{base}:181-189"),
             logits(f"{base}:128-130"),
-            begins("init-glorot-uniform", (*CONVS, *DENSE), f"{base}:45-54, 80-83", "Keras' default"),
-            begins("init-zero-bias", ONES, f"{base}:45-54, 80-83", "Keras' default"),
+            begins("init-glorot-uniform", (*CONVS, *DENSE), f"{common}:969-977; {base}:80-83", KERAS),
+            begins("init-zero-bias", ONES, f"{common}:969-977; {base}:80-83", KERAS),
         ),
         control=True,
         environment=tuple(LEGACY.items()),
@@ -639,7 +650,7 @@ def controls() -> Iterator[Published]:
             Fact(("conv1",), "kernel-7", DEVIATION, f"{light}: node 16", "7 x 7"),
             Fact(("conv1",), "stride-2", DEVIATION, f"{light}: node 16", "stride 2"),
             Fact(("conv1",), "padding-missing", CONVENTION, f"{light}: node 16", "no padding"),
-            Fact(("norm1", "norm2"), "lrn-running-sum", CONVENTION, f"{light}: nodes 18, 22", carried),
+            Fact(("norm1", "norm2"), "lrn-running-sum", CONVENTION, f"{light}: nodes 18, 22", CARRIED),
             Fact(("conv2",), "stride-2", DEVIATION, f"{light}: node 20", "stride 2"),
             Fact(("conv2",), "padding-missing", DEVIATION, f"{light}: node 20", "no padding"),
             no_groups(f"{light}: nodes 20, 26, 28"),
@@ -652,18 +663,14 @@ def controls() -> Iterator[Published]:
     )
 
 
-ZF_TF = ("tf2cv/models/zfnet.py:40", "tf2cv/models/zfnet.py:41", "tf2cv/models/zfnet.py:42")
-carried = "the file asks for a plain LRN; onnxruntime carries the sum of squares from map to map"
-
-
 # Models that an address alone does not lead to -----------------------------------------------------------------------------
 
 
 def tensorflowcv() -> Any:
     """(graph, input, output) of tensorflowcv's alexnet for inference."""
     import tensorflow as tf
-    from tensorflowcv.models import alexnet as nets
 
+    nets = import_module("tensorflowcv.models.alexnet")
     graph = tf.Graph()
     with graph.as_default():
         images = tf.compat.v1.placeholder(tf.float32, (None, 224, 224, 3), "images")
@@ -674,9 +681,8 @@ def tensorflowcv() -> Any:
 def tf_slim() -> Any:
     """(graph, input, output) of TF-Slim's alexnet_v2 for inference, within the arg scope that it comes with."""
     import tensorflow as tf
-    import tf_slim as slim
-    from tf_slim.nets import alexnet as nets
 
+    slim, nets = import_module("tf_slim"), import_module("tf_slim.nets.alexnet")
     graph = tf.Graph()
     with graph.as_default(), slim.arg_scope(nets.alexnet_v2_arg_scope()):
         images = tf.compat.v1.placeholder(tf.float32, (None, 224, 224, 3), "images")
@@ -686,11 +692,10 @@ def tf_slim() -> Any:
 
 def jaxonmodels() -> Any:
     """(function, params) of jaxonmodels' alexnet, which takes one image, over a batch, for inference."""
-    import equinox
     import jax
-    from jaxonmodels.models.alexnet import AlexNet
 
-    model = equinox.nn.inference_mode(AlexNet(n_classes=1000, key=jax.random.key(0)))
+    equinox, nets = import_module("equinox"), import_module("jaxonmodels.models.alexnet")
+    model = equinox.nn.inference_mode(nets.AlexNet(n_classes=1000, key=jax.random.key(0)))
     arrays, rest = equinox.partition(model, equinox.is_array)
     leaves, tree = jax.tree.flatten(arrays)
 

@@ -240,6 +240,19 @@ def test_a_channel_norm_in_single_precision_keeps_to_its_bound_and_is_not_blind(
     assert used(ChannelNorm("b"), x, wrong, params) > 100
 
 
+def test_a_channel_norm_whose_shift_cancels_keeps_to_its_bound():
+    """beta is what the mean comes to: x weight + 0, but each of the two is rounded at its own size."""
+    x = (30 * draw(7, 2, 3, 7, 9)).astype(np.float32)
+    gamma, mean = np.full((3, 1, 1), 1.1, np.float32), np.array([20.1, -7.3, 13.7], np.float32)[:, None, None]
+    beta = gamma * mean
+    params = {"b.weight": gamma.ravel().astype(np.float64)}
+    params["b.bias"] = beta.ravel().astype(np.float64) - params["b.weight"] * mean.ravel()
+    assert np.abs(params["b.bias"]).max() < 1e-5
+    got = (x - mean) * gamma + beta
+    assert used(ChannelNorm("b"), x, got, params) <= 1
+    assert used(ChannelNorm("b"), x, got * np.float32(1.001), params) > 100
+
+
 # Pooling and geometry -------------------------------------------------------------------------------------------------
 
 

@@ -144,6 +144,7 @@ class Recorder:
         inputs = (at, weight) if "no-bias" in tricks else (at, weight, bias)
         roles = {"x": 0, "weight": 1} | ({} if "no-bias" in tricks else {"bias": 2})
         y = oracle.apply(layer, values, self.tensors[at])
+        y = y.astype(np.float16) if narrow == "float16" else y
         if isinstance(layer, spec.Dense):
             out = self.note(name, "dense", inputs, y, roles=roles, weight_layout="OI", groups=layer.groups)
         elif isinstance(layer, spec.Local):
@@ -158,6 +159,8 @@ class Recorder:
                 "groups": layer.groups,
             }
             out = self.note(name, "conv", inputs, y, roles=roles, weight_layout="OIHW", layout="NCHW", **geometry)
+        if narrow == "float16":
+            out = self.note(f"{name}/float32", "cast", (out,), y.astype(np.float32))
         if "double-bias" in tricks:
             again = self.tensors[out] + held[f"{name}.bias"].reshape(1, -1, *(1 for _ in y.shape[2:]))
             out = self.note(f"{name}/bias", "add", (out, bias), again, roles={"x": 0, "bias": 1})
@@ -170,7 +173,7 @@ class Recorder:
         )
         if not (self.training or always):
             return self.note(layer.name, "dropout", (at,), x * np.float32(factor), rate=layer.rate)
-        shape = x.shape[:2] + (1, 1) if maps else x.shape
+        shape = (*x.shape[:2], 1, 1) if maps else x.shape
         kept = self.subject.random.random(shape) >= layer.rate
         y = x * kept * np.float32(1 / (1 - layer.rate) if scaled else 1)
         return self.note(layer.name, "dropout", (at,), y.astype(np.float32), rate=layer.rate)

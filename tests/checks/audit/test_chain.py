@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hand_graph import Hand, draw, weighted
 
-from alexnet_parity.checks.audit.atoms import Unexplained
+from alexnet_parity.checks.audit.atoms import Dropped, Unexplained
 from alexnet_parity.checks.audit.chain import chain, output_of
 from alexnet_parity.reference import oracle
-from alexnet_parity.reference.mistaken import Reordered, WindowLrn
+from alexnet_parity.reference.mistaken import ChannelNorm, Reordered, WindowLrn
 from alexnet_parity.reference.spec import Conv, Lrn, Pool, Relu
 
 X = draw(0, 2, 8, 6, 7)
@@ -280,3 +280,31 @@ def test_what_towers_do_alike_to_a_shared_input_is_done_once():
         ends_of.append(hand.affine(half(CONV, name), at))
     layers = hand.layers(concat(hand, *ends_of))
     assert layers == [Relu("a/first"), Conv("a", 6, 3, padding=(1, 1))]
+
+
+def test_dropout_in_each_tower_is_one_dropout():
+    """As many numbers lost in each is chance: the share is that of both."""
+    x = np.abs(X)
+    kept = (np.random.default_rng(2).random(x.shape) > 0.5).astype(np.float32)
+    hand = Hand(x)
+    parts = hand.several("split", "x", [x[:, :4], x[:, 4:]], "split")
+    masks = (kept[:, :4], kept[:, 4:])
+    y = concat(hand, *(hand.op("dropout", p, 2 * hand[p] * m, rate=0.5) for p, m in zip(parts, masks, strict=True)))
+    (reading,) = hand.readings(y)
+    assert isinstance(reading.layer, Dropped), reading.layer
+    assert reading.layer.scale == 2
+    assert reading.layer.share == pytest.approx(1 - kept.mean())
+
+
+def test_batch_normalisation_in_each_tower_is_one_of_all_channels():
+    hand = Hand(X, {"w": draw(5, 8), "b": draw(6, 8)})
+    parts = hand.several("split", "x", [X[:, :4], X[:, 4:]], "split")
+    ends_of = []
+    for part, of in zip(parts, (slice(4), slice(4, None)), strict=True):
+        weight, bias = (hand[f"param:{name}"][of][:, None, None] for name in "wb")
+        ends_of.append(hand.op("batch_norm", (part, "param:w", "param:b"), hand[part] * weight + bias))
+    (reading,) = hand.readings(concat(hand, *ends_of))
+    assert isinstance(reading.layer, ChannelNorm), reading.layer
+    np.testing.assert_allclose(reading.params[f"{reading.layer.name}.weight"], hand["param:w"], rtol=1e-5)
+    want = oracle.apply(reading.layer, reading.params, X.astype(np.float64))
+    np.testing.assert_allclose(want, reading.y, rtol=1e-4, atol=1e-4)

@@ -25,7 +25,7 @@ def posed(seed: int) -> tuple[Layer, np.ndarray]:
     rng = np.random.default_rng(seed)
     n = int(rng.choice([3, 5, 7, 9]))
     k, beta = float(f"{rng.uniform(0.5, 4):.3g}"), float(f"{rng.uniform(0.3, 1.5):.3g}")
-    x = np.abs(draw(seed, 2, 24, 6, 8, spread=20.0)) * (rng.random((2, 24, 6, 8)) > 0.3)
+    x = np.abs(draw(seed, 2, 24, 3, 2, spread=20.0)) * (rng.random((2, 24, 3, 2)) > 0.3)
     alpha = float(f"{k * rng.uniform(0.3, 3) / (n * 400):.3g}")
     kind = seed % 4
     if kind == 0:
@@ -124,3 +124,16 @@ def test_the_ends_of_a_line_by_hand():
 
 def test_three_digits_are_what_a_person_writes():
     assert [nice(v) for v in (1.9999e-5, 0.74996, 2.0003, 0.3333333)] == [2e-5, 0.75, 2.0, 0.333]
+
+
+@pytest.mark.parametrize("factor", [0.0171, 1 / 58.395, 3.1])
+def test_a_constant_factor_is_no_normalisation(factor):
+    """k alone explains it, with whatever alpha and beta: a line, but of no slope."""
+    x = np.abs(draw(4, 2, 24, 6, 8, spread=20.0))
+    y = (x.astype(np.float64) * factor).astype(np.float32)
+    for layer in fitted_norms("n", x, y):
+        assert layer.alpha > 0
+    hand = Hand(x)
+    hand.op("other", "x", y, "n")
+    (reading,) = hand.readings()
+    assert reading.layer.kind not in ("lrn", "windowlrn", "spatiallrn"), reading.layer

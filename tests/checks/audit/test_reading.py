@@ -63,6 +63,8 @@ PLAIN = {
     "mean pooling": (Pool("n", 3, 2, average=True), MAPS),
     "mean pooling, padded": (Pool("n", 3, 2, padding=(1, 1), average=True), MAPS),
     "mean pooling that counts the padding": (PaddedMean("n", 3, 2, 1), MAPS),
+    "max pooling with borders": (BorderedPool("n", 3, 2, border=((1, 0), (0, 0))), MAPS),
+    "a mean over everything": (AdaptivePool("n", 1), MAPS[:, :, :2, :3]),
     "adaptive mean": (AdaptivePool("n", 6), MAPS),
     "adaptive maximum": (AdaptivePool("n", 4, False), MAPS),
     "flatten": (Flatten("n"), MAPS),
@@ -108,24 +110,36 @@ def test_what_is_read_off_numbers_gives_these_numbers(layer, x):
 
 # With hints -----------------------------------------------------------------------------------------------------------
 
+THREE = {"kernel": (3, 3), "stride": (2, 2), "padding": ((0, 0), (0, 0))}
+CONSTANTS = {"before": 2, "after": 2, "k": 2.0, "alpha": 1e-4, "beta": 0.75}
 HINTED = {
     "relu": (Relu("n"), MAPS, "activation", {"function": "relu"}),
     "leaky relu": (Activation("n", "leaky_relu", 0.01), MAPS, "activation", {"function": "leaky_relu", "slope": 0.01}),
     "elu": (Activation("n", "elu", 1.0), MAPS / 9, "activation", {"function": "elu", "slope": 1.0}),
     "tanh": (Activation("n", "tanh"), MAPS / 9, "activation", {"function": "tanh"}),
-    "lrn": (Lrn("n"), POSITIVE, "lrn", {"before": 2, "after": 2, "k": 2.0, "alpha": 1e-4, "beta": 0.75}),
-    "lopsided lrn": (WindowLrn("n", 2, 1, 2.0, 1e-4), POSITIVE, "lrn", {"before": 2, "after": 1, "k": 2.0, "alpha": 1e-4, "beta": 0.75}),
-    "lrn with digits that a division left": (Lrn("n", 5, 2.0, 2e-5), POSITIVE, "lrn", {"before": 2, "after": 2, "k": 2.0, "alpha": 1e-4 / 5, "beta": 0.75}),
-    "max pooling": (Pool("n", 3, 2), MAPS, "max_pool", {"kernel": (3, 3), "stride": (2, 2), "padding": ((0, 0), (0, 0))}),
-    "max pooling, rounded up": (Pool("n", 3, 2, True), MAPS, "max_pool", {"kernel": (3, 3), "stride": (2, 2), "padding": ((0, 0), (0, 0)), "ceil": True}),
-    "mean pooling": (Pool("n", 3, 2, average=True), MAPS, "avg_pool", {"kernel": (3, 3), "stride": (2, 2), "padding": ((0, 0), (0, 0))}),
-    "mean that counts the padding": (PaddedMean("n", 3, 2, 1), MAPS, "avg_pool", {"kernel": (3, 3), "stride": (2, 2), "padding": ((1, 1), (1, 1))}),
-    "pooling with borders": (BorderedPool("n", 3, 2, border=((0, 1), (1, 0))), MAPS, "max_pool", {"kernel": (3, 3), "stride": (2, 2), "padding": ((0, 1), (1, 0))}),
+    "lrn": (Lrn("n"), POSITIVE, "lrn", CONSTANTS),
+    "lopsided lrn": (WindowLrn("n", 2, 1, 2.0, 1e-4), POSITIVE, "lrn", {**CONSTANTS, "after": 1}),
+    "lrn with digits that a division left": (Lrn("n", 5, 2.0, 2e-5), POSITIVE, "lrn", {**CONSTANTS, "alpha": 1e-4 / 5}),
+    "max pooling": (Pool("n", 3, 2), MAPS, "max_pool", THREE),
+    "max pooling, rounded up": (Pool("n", 3, 2, True), MAPS, "max_pool", {**THREE, "ceil": True}),
+    "mean pooling": (Pool("n", 3, 2, average=True), MAPS, "avg_pool", THREE),
+    "mean that counts the padding": (
+        PaddedMean("n", 3, 2, 1),
+        MAPS,
+        "avg_pool",
+        {**THREE, "padding": ((1, 1), (1, 1))},
+    ),
+    "pooling with borders": (
+        BorderedPool("n", 3, 2, border=((0, 1), (1, 0))),
+        MAPS,
+        "max_pool",
+        {**THREE, "padding": ((0, 1), (1, 0))},
+    ),
     "adaptive": (AdaptivePool("n", 6), MAPS, "adaptive_avg_pool", {"size": (6, 6)}),
     "softmax": (Softmax("n"), ROWS, "softmax", {"axis": 1}),
     "softmax over the batch": (SoftmaxOver("n", 0), ROWS, "softmax", {"axis": 0}),
     "log-softmax": (LogSoftmax("n"), ROWS, "log_softmax", {"axis": 1}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("layer", "x", "kind", "attributes"), HINTED.values(), ids=HINTED)
@@ -210,6 +224,21 @@ def test_numbers_rounded_to_another_type_are_read_as_that():
         (reading,) = hand.readings()
         assert isinstance(reading.layer, Rounded)
         assert reading.layer.to == to or {reading.layer.to, to} == {"float16", "tf32"}
+
+
+def test_ten_bits_are_float16_where_they_are_stored_as_that():
+    for dtype, to in ((np.float16, "float16"), (np.float32, "tf32")):
+        hand = Hand(MAPS)
+        hand.op("cast", "x", half(MAPS).astype(dtype), "n")
+        (reading,) = hand.readings()
+        assert reading.layer == Rounded("n", to=to)
+
+
+def test_numbers_below_the_smallest_normal_one_are_no_difference():
+    """What softplus gives far below zero: float32 has few digits for it."""
+    x = np.abs(MAPS)
+    x[0, :, 0] = np.float32(4.2e-44)
+    assert same_layer(alone(Lrn("n"), x, "lrn", before=2, after=2, k=2.0, alpha=1e-4, beta=0.75), Lrn("n"))
 
 
 def test_small_numbers_tell_float16_from_tf32():

@@ -21,6 +21,7 @@ from ..checks.audit.result import CONVENTION, DEVIATION, Audit, Deviation
 from ..checks.audit.wild import Outcome
 from ..impls.foreign import published
 from ..impls.foreign.published import Fact, Published
+from ..reference import variants
 from . import files
 from .audit import again, code, escape, prose
 from .audit_words import line
@@ -60,7 +61,7 @@ def document(outcomes: Sequence[Outcome]) -> str:
 
 FAR = (
     "Deviations of the networks themselves; first values are in the tables below. The effect is measured with the one layer "
-    "alone put right, as a share of the largest output."
+    "alone put right: the RMS of the difference as a share of the RMS of what is right."
 )
 EACH = (
     "File and line are those of the installed version. *Found*, *expected* and *effect* are the audit's, on shared weights "
@@ -89,8 +90,8 @@ def lead(outcomes: Sequence[Outcome]) -> str:
     return (
         f"**{several}, installed from PyPI and audited unmodified: {clean} of them depart from the paper only as others do.** "
         f"Each of the {where} findings below was confirmed by hand in the package's source, whose files are, by their "
-        "SHA-256, the ones that were read. What is said is about one version each, and about agreement with the 2012 paper: "
-        "most of these packages set out to be another network than the paper's, torchvision's above all."
+        "SHA-256, the ones that were read. What is said is about one version each, and about agreement with the 2012 paper; "
+        f"{sum(one.subject.cites == published.OWT for one in good)} of them name another one as theirs, {published.OWT}."
     )
 
 
@@ -146,11 +147,15 @@ def departures(outcomes: Sequence[Outcome]) -> str:
     rows = []
     for one in outcomes:
         assert one.audit is not None
+        alike: dict[tuple[str, str], list[Fact]] = {}
         for fact in one.subject.facts:
             if fact.kind == DEVIATION and not is_first_value(fact):
-                effect = each([found.effect for found in found_in(fact, one.audit)])
-                where = f"{span(fact.layers)}: {escape(fact.says)}"
-                rows.append((escape(one.subject.name), where, escape(effect), f"`{fact.lines}`"))
+                alike.setdefault((fact.says, fact.lines), []).append(fact)
+        for (says, lines), facts in alike.items():
+            order = variants.variant(one.subject.nearest).names()
+            layers = span(sorted((layer for fact in facts for layer in fact.layers), key=order.index))
+            effect = each([found.effect for fact in facts for found in found_in(fact, one.audit)])
+            rows.append((escape(one.subject.name), f"{layers}: {escape(says)}", escape(effect), f"`{lines}`"))
     return table(rows, ("", "what is so", "effect", "source"))
 
 
@@ -178,14 +183,22 @@ def chapter(outcome: Outcome) -> str:
         "\n".join(["In the source, and nothing that this audit shows:", "", *(f"- {prose(t)}" for t in subject.unseen)])
         if subject.unseen
         else "",
-        again(audit) if audit.input_shape and not subject.in_a_file() else "",
+        run_again(subject, audit) if not subject.in_a_file() else "",
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def run_again(subject: Published, audit: Audit) -> str:
+    """The command, with the variables that it needs, as an indented line."""
+    variables = "".join(f"{name}={value} " for name, value in subject.environment)
+    return f"    {variables}{again(audit).strip()}"
 
 
 def facts_of(subject: Published, audit: Audit) -> Iterator[str]:
     yield f"Package: {escape(subject.package)} {subject.version}, {escape(subject.licence)}. Runs in: {escape(audit.framework)}"
     yield f"Nearest variant: `{audit.nearest_variant}`. Verdict: {audit.verdict}"
+    if subject.cites:
+        yield f"The paper that its source names: {subject.cites}"
     yield "Source: " + ", ".join(f"`{path}`" for path in subject.files)
     memory = audit.versions.get("peak_memory_mb", "")
     if memory:

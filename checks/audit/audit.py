@@ -35,7 +35,7 @@ Array = np.ndarray
 SIDES = (224, 227, 32, 24, 64, 28, 96, 128, 256)  # images that are tried where the model does not say what it takes
 BATCH = 2
 MANY = 32  # images in training mode for small networks, so that a share of zeros tells a rate
-SMALL = 40_000  # numbers of one image up to which a network is small
+SMALL = 60_000  # numbers of one image up to which a network is small
 
 
 def audit(
@@ -158,8 +158,10 @@ def fitted_weights(subject: Subject, tape: Tape, shape: Shape, batch: int | None
     """Weights under which every layer's outputs are large; loaded into the model."""
     values = weights.drawn(subject, tape, seed)
     for _ in range(weights.PASSES):
-        subject.load(values)
-        measured = Tape(subject.record(image(shape, subject.batch or batch or 1, seed)), {**tape.params, **values})
+        measured = measured_with(subject, values, tape, shape, batch, seed)
+        if not finite(measured):  # k = 0 divides zeros by zeros: few are left with large biases
+            values = weights.drawn(subject, tape, seed, lift=weights.LIFT)
+            measured = measured_with(subject, values, tape, shape, batch, seed)
         if weights.near(measured):
             break
         values = weights.scaled(values, measured)
@@ -169,6 +171,19 @@ def fitted_weights(subject: Subject, tape: Tape, shape: Shape, batch: int | None
     if exact:
         raise Refused(f"parameter {exact[0]!r} does not hold the values that were put into it")
     return {**values, **{n: subject.value(n).astype(np.float32) for n in changed}}
+
+
+def measured_with(
+    subject: Subject, values: dict[str, Array], tape: Tape, shape: Shape, batch: int | None, seed: int
+) -> Tape:
+    subject.load(values)
+    return Tape(subject.record(image(shape, subject.batch or batch or 1, seed)), {**tape.params, **values})
+
+
+def finite(tape: Tape) -> bool:
+    """No 0 / 0 anywhere; a maximum or a ReLU may have swallowed it by the end."""
+    made = [tape.raw(t) for t in tape.fed if tape.known(t)]
+    return not any(np.isnan(values).any() for values in made if values.dtype.kind == "f")
 
 
 def layers_of(tape: Tape) -> list[Reading]:

@@ -54,7 +54,7 @@ def telling(op: Operation) -> int:
 def chain(tape: Tape) -> list[Segment]:
     """The steps from the input to the output that the most operations lead to."""
     needed = needed_for(tape, output_of(tape))
-    return in_step(cut(needed, tape.graph.input, output_of(tape), tape), tape)
+    return moved_at_once(in_step(cut(needed, tape.graph.input, output_of(tape), tape), tape))
 
 
 def output_of(tape: Tape) -> str:
@@ -85,7 +85,7 @@ def cut(operations: Sequence[Operation], start: str, end: str, tape: Tape) -> li
             left[tensor] -= 1
         alive |= set(op.outputs) & tape.fed
         alive = {tensor for tensor in alive if left.get(tensor, 0)}
-        if len(alive) == 1:
+        if len(alive) == 1 and is_real(*alive, tape):
             (carrier,) = alive
             if carrier != start:
                 segments.append(Segment(start, carrier, tuple(held)))
@@ -93,6 +93,34 @@ def cut(operations: Sequence[Operation], start: str, end: str, tape: Tape) -> li
     if held:
         segments.append(Segment(start, end, tuple(held)))
     return segments
+
+
+def is_real(tensor: str, tape: Tape) -> bool:
+    """Bits taken for whole numbers, and masks, are on the way to something: no layer ends there."""
+    return tape.known(tensor) and tape.raw(tensor).dtype.kind not in "iub"
+
+
+MOVES = ("transpose", "reshape", "flip", "identity")
+
+
+def moved_at_once(segments: Sequence[Segment]) -> list[Segment]:
+    """Transpositions and reshapings that follow each other are one rearrangement."""
+    found: list[Segment] = []
+    for segment in segments:
+        if found and moves(found[-1]) and moves(segment):
+            found[-1] = as_one([found[-1], segment])
+        else:
+            found.append(segment)
+    return found
+
+
+def moves(segment: Segment) -> bool:
+    return not segment.parts and bool(segment.operations) and all(op.kind in MOVES for op in segment.operations)
+
+
+def as_one(segments: Sequence[Segment]) -> Segment:
+    operations = tuple(op for segment in segments for op in segment.operations)
+    return Segment(segments[0].x, segments[-1].y, operations)
 
 
 # Towers ----------------------------------------------------------------------------------------------------------------
@@ -119,8 +147,15 @@ def towers(segment: Segment, tape: Tape) -> list[Segment] | None:
     chains = [in_step(cut(b.operations, b.start, b.end, tape), tape) for b in branches]
     if len({len(steps) for steps in chains}) != 1 or not chains[0]:
         return None
+    if not all(abreast([part.arrays(tape)[1] for part in parts]) for parts in zip(*chains, strict=True)):
+        return None
     steps = side_by_side(chains, len({b.start for b in branches}) == 1, tape)
     return [*routes(segment, steps, tape), *steps, *joins(segment, steps, tape)]
+
+
+def abreast(maps: list[Array]) -> bool:
+    """Can they stand side by side, being alike but for how many maps there are?"""
+    return len({(len(m), *m.shape[2:]) for m in maps}) == 1
 
 
 def side_by_side(chains: list[list[Segment]], shared: bool, tape: Tape) -> list[Segment]:

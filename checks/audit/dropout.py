@@ -11,6 +11,7 @@ from .atoms import Dropped, Unexplained
 from .reading import Reading
 
 RATES = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
+PAPERS, LIKELY = 0.5, 3.5  # few numbers lost at the paper's rate may be nearer to another
 SURE = 5.0  # standard deviations of a share of numbers lost
 
 
@@ -66,6 +67,7 @@ def kept_and_lost(drop: Reading) -> int:
 
 def rate_of(share: float, count: int) -> float:
     """The usual rate that a share of `count` numbers lost is compatible with, or the share itself."""
-    usual = min(RATES, key=lambda rate: abs(rate - share))
+    halved = abs(share - PAPERS) <= LIKELY * math.sqrt(PAPERS * (1 - PAPERS) / count)
+    usual = PAPERS if halved else min(RATES, key=lambda rate: abs(rate - share))
     spread = math.sqrt(usual * (1 - usual) / count)
     return usual if abs(usual - share) <= SURE * spread else round(share, 3)

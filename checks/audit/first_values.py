@@ -11,6 +11,7 @@ import numpy as np
 from ...reference.spec import AFFINE, Layer, Network
 from ..traps import Site, sites
 from ..traps.catalogue import TRAPS
+from ..traps.initial import KEPT
 from ..traps.trap import Initial
 
 Array = np.ndarray
@@ -19,7 +20,7 @@ SURE = 6.0  # standard deviations: one false alarm in 5e8 for one statistic
 KURTOSIS = {"normal": 3.0, "truncated": 2.37, "uniform": 1.8}
 WIDEST = {
     "uniform": math.sqrt(3),
-    "truncated": 2 / 0.8796,
+    "truncated": 2 / KEPT,
 }  # the largest distance from the mean, in standard deviations
 FEW = 30  # numbers below which only constants are told apart
 SAMPLE = 100_003  # a prime number of them is looked at, evenly spread, where there are more
@@ -47,16 +48,31 @@ def follows(values: Array, law: Initial) -> bool:
         return bool(np.allclose(numbers, law.mean, rtol=1e-5, atol=1e-9))
     if not np.ptp(numbers):
         return False
-    n, mean, std = numbers.size, numbers.mean(), numbers.std()
-    if abs(mean - law.mean) > SURE * law.std / math.sqrt(n):
+    n, mean, std, spread = numbers.size, numbers.mean(), numbers.std(), spread_of(law)
+    if abs(mean - law.mean) > SURE * spread / math.sqrt(n):
         return False
     kurtosis = KURTOSIS[law.law]
-    if abs(std - law.std) > SURE * law.std * math.sqrt((kurtosis - 1) / (4 * n)) + 1e-3 * law.std:
+    if abs(std - spread) > SURE * spread * math.sqrt((kurtosis - 1) / (4 * n)) + 1e-3 * spread:
         return False
     widest = WIDEST.get(law.law)
-    if widest is not None and np.abs(numbers - law.mean).max() > widest * law.std * 1.01:
+    if widest is not None and np.abs(numbers - law.mean).max() > widest * spread * 1.01:
         return False
     return n < FEW or abs(kurtosis_of(numbers) - kurtosis) <= SURE * math.sqrt(24 / n) * (kurtosis / 3) ** 2 + 0.05
+
+
+def spread_of(law: Initial) -> float:
+    """The standard deviation of what is drawn: `Initial.std` is before any cutting."""
+    return law.std * KEPT if law.law == "truncated" else law.std
+
+
+def misfit(values: Array, law: Initial) -> float:
+    """How far the spread, and the shape, are from the law's: the nearest of several that fit is named."""
+    if law.law == "constant":
+        return 0.0
+    numbers = sample(values)
+    off = numbers.std() / spread_of(law) - 1
+    kurtosis = KURTOSIS[law.law]
+    return off**2 / ((kurtosis - 1) / 4) + (kurtosis_of(numbers) - kurtosis) ** 2 / (24 * (kurtosis / 3) ** 4)
 
 
 def sample(values: Array) -> Array:
@@ -102,4 +118,5 @@ def unlike_the_paper(network: Network, layer: str, role: str, values: Array) -> 
     site = next(site for site in sites(network) if site.layer.name == layer)
     if any(follows(values, law) for law in expected_laws(site.layer, role)):
         return None
-    return tuple(trap for trap, law in laws(site, role) if follows(values, law))
+    fitting = [(misfit(values, law), trap) for trap, law in laws(site, role) if follows(values, law)]
+    return tuple(trap for _, trap in sorted(fitting))

@@ -7,10 +7,12 @@ that is met in the wild the exponent is searched for which the line is straighte
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
-from ...reference import oracle
+from ...reference import oracle, variants
 from ...reference.mistaken import WindowLrn
 from ...reference.spec import Layer, Lrn, SpatialLrn
 
@@ -27,16 +29,42 @@ def fitted_norms(name: str, x: Array, y: Array) -> Iterator[Layer]:
     """Normalisations that fit a sample; the caller proves them on everything."""
     if x.ndim != 4 or (np.sign(x) != np.sign(y)).mean() > 0.01:
         return
+    yield from usual(name, x.shape[1])
     with np.errstate(all="ignore"):
-        ratio = x / y
-    if not np.isfinite(ratio[x != 0]).all():
+        divided, multiplied = x / y, y / x
+    if not np.isfinite(divided[x != 0]).all():
         return
-    for make, total in windows(name, x):
-        sums, ratios, used = sampled(x, total, ratio)
-        if used and (fit := straightest(sums, ratios)):
-            k, alpha, beta = fit
-            yield make(nice(k), nice(alpha), nice(beta))
-            yield make(k, alpha, beta)
+    for ratio, found in ((divided, windows(name, x)), (multiplied, inverted(name))):
+        for make, total in found:
+            sums, ratios, used = sampled(x, total, ratio)
+            if used and (fit := straightest(sums, ratios)):
+                k, alpha, beta = fit
+                yield make(nice(k), nice(alpha), nice(beta))
+                yield make(k, alpha, beta)
+
+
+def usual(name: str, maps: int) -> Iterator[Layer]:
+    """What variants have: where activations are small many constants fit, and these first."""
+    for layer in known():
+        if maps % layer.towers == 0:
+            yield replace(layer, name=name)
+
+
+@cache
+def known() -> tuple[Lrn, ...]:
+    networks = (variants.variant(name) for name in variants.names() if name.endswith("-thin"))
+    found = (replace(layer, name="", source="") for net in networks for layer in net.layers if isinstance(layer, Lrn))
+    return tuple(dict.fromkeys(found))
+
+
+def inverted(name: str) -> Iterator[tuple[Make, Callable[[Array], Array]]]:
+    """The power multiplies."""
+    for n in (5, 3, 7, 9):
+        shape = WindowLrn(name, n // 2, n // 2, inverted=True)
+        yield (
+            lambda k, a, b, s=shape: replace(s, k=k, alpha=a, beta=b),  # type: ignore[misc]
+            lambda x, s=shape: s.window(x * x),  # type: ignore[misc]
+        )
 
 
 Make = Callable[[float, float, float], Layer]

@@ -64,7 +64,7 @@ class Merger:
         (vector,) = reading.params.values()
         name, y = f"{last.layer.name}.bias", self.flattened(reading).y
         op = reading.segment.operations[0]
-        origin = next((t.removeprefix("param:") for t in op.inputs if t.startswith("param:")), "")
+        origin = next((name for t in op.inputs if t not in self.tape.fed for name in self.tape.origins(t)), "")
         if not last.origin.get("bias"):
             merged = replace(last, y=y, params={**last.params, name: vector}, origin={**last.origin, "bias": origin})
         else:
@@ -80,6 +80,9 @@ class Merger:
         reading = self.flattened(reading)
         if isinstance(reading.layer, Flatten) and self.flat:
             return
+        if (affine := self.one_affine(reading)) is not None:
+            self.layers[-1] = affine
+            return
         if (drop := self.one_dropout(reading)) is not None:
             self.layers[-1] = drop
             return
@@ -90,6 +93,18 @@ class Merger:
         elif self.rows_first and isinstance(reading.layer, Dense):
             reading = self.in_order(reading)
         self.layers.append(reading)
+
+    def one_affine(self, reading: Reading) -> Reading | None:
+        """An image that is scaled and shifted in two steps, before anything else."""
+        last = self.layers[-1] if len(self.layers) == 1 else None
+        if last is None or not isinstance(last.layer, Affine) or not isinstance(reading.layer, Affine):
+            return None
+        a, b, c, d = (
+            np.array(v) for v in (last.layer.scale, last.layer.shift, reading.layer.scale, reading.layer.shift)
+        )
+        scale, shift = np.broadcast_arrays(a * c, b * c + d)
+        layer = Affine(last.layer.name, tuple(map(float, scale)), tuple(map(float, shift)))
+        return replace(reading, layer=layer, x=last.x)
 
     def one_dropout(self, reading: Reading) -> Reading | None:
         """Dropout written as two steps, the factor and the zeros in either order; None where it is not that."""
@@ -105,7 +120,9 @@ class Merger:
 
     def natural(self, reading: Reading) -> bool:
         """Channels are last in memory, so that flattening in that order is the framework's own way."""
-        return self.tape.layouts.get(reading.segment.x) == "NHWC"
+        tape, segment = self.tape, reading.segment
+        turned = any(op.kind == "transpose" for op in segment.operations)
+        return tape.layouts.get(segment.x) == "NHWC" and tape.graph.layout == "NHWC" and not turned
 
     def in_order(self, reading: Reading) -> Reading:
         """The first dense layer after it, its inputs counted in the order channel, row, column."""
@@ -155,10 +172,15 @@ def is_factor(layer: Layer) -> bool:
     return isinstance(layer, Affine) and len(layer.scale) == 1 and layer.shift == (0.0,)
 
 
+TEN_BITS = ("tf32", "float16")  # the same rounding; what is float16 gives float16
+
+
 def rounded(to: str, quirks: tuple[str, ...]) -> tuple[str, ...]:
     """A layer whose input and weight are rounded alike is computed in that precision."""
-    rest = tuple(quirk for quirk in quirks if quirk not in (to, f"weights-{to}"))
-    return (to, *rest) if rest != quirks else (f"input-{to}", *quirks)
+    same = TEN_BITS if to in TEN_BITS else (to,)
+    rest = tuple(quirk for quirk in quirks if quirk.removeprefix("weights-") not in same)
+    narrow = next((quirk for quirk in quirks if quirk in same), "tf32" if to in TEN_BITS else to)
+    return (narrow, *rest) if rest != quirks else (f"input-{to}", *quirks)
 
 
 def over_everything(reading: Reading) -> bool:

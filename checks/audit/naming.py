@@ -70,7 +70,7 @@ def near(facts: Iterable[Fact], expected: Network) -> list[str]:
     for fact in facts:
         ends = [names.index(name) for name in (fact.layer, fact.what) if name in names] or [0]
         spoken |= set(range(min(ends), max(ends) + 1))
-    wide = {i + step for i in spoken for step in (-1, 0, 1, 2) if 0 <= i + step < len(names)}
+    wide = {i + step for i in spoken for step in range(-4, 4) if 0 <= i + step < len(names)}
     return [names[i] for i in sorted(wide)]
 
 

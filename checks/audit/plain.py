@@ -32,6 +32,7 @@ from .tape import Tape
 
 Array = np.ndarray
 Candidate = tuple[Layer, dict[str, Array]]
+FEW = 4  # channels that can be an image's
 
 
 def candidates(segment: Segment, tape: Tape, x: Array, y: Array) -> Iterator[Candidate]:
@@ -131,11 +132,11 @@ def alike(segment: Segment, tape: Tape, name: str, x: Array, y: Array) -> Iterat
                 yield Reordered(name, order), {}
     if dropped := as_dropout(name, x, y):
         yield dropped, {}
-    if any(made_of_parameters(op, tape) for op in segment.operations):
+    if any(made_of_parameters(op, tape) for op in segment.operations) and x.shape[1] > FEW:
         yield from per_channel(segment, tape, name, x, y)
     yield from scaled(name, x, y)
-    for function in FUNCTIONS:
-        for slope in dict.fromkeys((tidy(slope_of(x, y)), slope_of(x, y))):
+    for function in ("abs", *FUNCTIONS):
+        for slope in slopes(function, x, y):
             yield Activation(name, function, slope), {}
     yield from ((layer, {}) for layer in fitted_norms(name, x, y))
     yield Softmax(name), {}
@@ -148,10 +149,16 @@ def made_of_parameters(op: Operation, tape: Tape) -> bool:
     return any(tape.origins(tensor) for tensor in op.inputs)
 
 
-def slope_of(x: Array, y: Array) -> float:
-    """What a leaky ReLU multiplies negative numbers by, judged by the most negative one."""
+def slopes(function: str, x: Array, y: Array) -> tuple[float, ...]:
+    """What a leaky ReLU or an ELU multiplies by below zero, judged by the most negative number; as written, then exactly."""
+    if function not in ("leaky_relu", "elu"):
+        return (0.0,)
     lowest = np.unravel_index(int(x.argmin()), x.shape)
-    return float(y[lowest] / x[lowest]) if x[lowest] < 0 else 0.0
+    if x[lowest] >= 0:
+        return (0.0,)
+    below = float(x[lowest]) if function == "leaky_relu" else math.expm1(float(x[lowest]))
+    exact = float(y[lowest]) / below
+    return tidy(exact), exact
 
 
 def as_dropout(name: str, x: Array, y: Array) -> Dropped | None:
@@ -250,9 +257,9 @@ def reshaped(name: str, x: Array, y: Array) -> Iterator[Layer]:
                 yield Reordered(name, order)
     if x.ndim == 4 and y.shape == x.shape[:2]:
         yield from ()
+    if x.ndim == 4 and y.ndim == 4 and x.size == y.size:
+        yield from (Reordered(name, order) for order in ORDERS)
     if x.ndim != 4 or y.ndim != 4 or x.shape[:2] != y.shape[:2]:
-        if x.ndim == 4 and y.ndim == 4 and x.size == y.size:
-            yield from (Reordered(name, order) for order in ORDERS)
         return
     if all(after >= before for before, after in zip(x.shape[2:], y.shape[2:], strict=True)) and (
         pad := padded(name, x, y)
@@ -277,6 +284,8 @@ def padded(name: str, x: Array, y: Array) -> Padded | None:
 
 def pools(name: str, x: Array, y: Array) -> Iterator[Layer]:
     """Every pooling of ordinary size that makes as many pixels; adaptive last."""
+    if y.shape[2:] == (1, 1):
+        yield AdaptivePool(name, 1, True)
     for average in (False, True):
         for kernel, stride in itertools.product((3, 2, 4, 5, 1), (2, 1, 3, 4)):
             for before, after in itertools.product(range(kernel), repeat=2):

@@ -23,6 +23,7 @@ Array = np.ndarray
 Params = dict[str, Array]
 
 # How much coarser than float32 a type rounds: 2^-11 and 2^-8 beside 2^-24.
+TINY = 2.0**-126  # numbers below it lose bits, or are taken for zero
 COARSER = {"float16": 2.0**13, "bfloat16": 2.0**16}
 
 
@@ -89,7 +90,7 @@ def judge(layer: Layer, params: Params, x: Array, y: Array, coarser: float = 1.0
         deep = x.astype(np.float64)
         with np.errstate(all="ignore"):
             want = oracle.apply(layer, params, deep)
-            outcome = compare.within(y, want, coarser * bounds.local_tolerance(layer, params, deep, want))
+            outcome = compare.within(y, want, coarser * bounds.local_tolerance(layer, params, deep, want) + TINY)
     except (ValueError, KeyError, IndexError):
         return None
     return (outcome.share or 0.0) if outcome.ok else None
@@ -118,6 +119,8 @@ def read_affine(segment: Segment, op: Operation, tape: Tape, x: Array, y: Array)
     origin = {"weight": sole(tape, weight_at), "bias": sole(tape, bias_at) if bias_at else ""}
     quirks = used_otherwise(layer, tape, op, weight_at, weight, x)
     narrow = (coarse,) if coarse in COARSER else ()
+    same = ("tf32", "float16") if coarse == "float16" else narrow
+    quirks = tuple(q for q in quirks if not narrow or q.removeprefix("weights-") not in same)
     return Reading(layer, segment, x, y, params, share, (*narrow, *quirks), origin)
 
 
@@ -203,7 +206,7 @@ def arrangements(stored: Array, weight: Array) -> Iterator[Array]:
 def edits(layer: Layer, weight: Array, inputs: Shape) -> Iterator[tuple[tuple[str, ...], Array]]:
     """Weights under one mistake, then under two."""
     site, zeros = Site(layer, inputs, inputs), np.zeros(len(weight), np.float32)
-    traps = [trap for trap in TRAPS if trap.weights and isinstance(layer, trap.kinds) and trap.trick != "no-bias"]
+    traps = [t for t in TRAPS if t.weights and not t.inputs and isinstance(layer, t.kinds) and t.trick != "no-bias"]
 
     def under(trap: Trap, given: Array) -> Array | None:
         changed = trap.weights(site, given, zeros) if trap.weights else None

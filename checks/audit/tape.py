@@ -65,6 +65,8 @@ class Tape:
         return self.raw(tensor).ndim if self.known(tensor) else 0
 
     def handed_on(self, op: Operation, taken: str) -> str:
+        if op.kind == "reshape":
+            return self.graph.layout if self.axes(op.inputs[0]) != 4 or reordered(self, op) else taken
         perm = op.attributes.get("perm")
         if op.kind == "transpose" and perm is not None and len(perm) == 4:
             new = "".join(taken[axis] for axis in perm)
@@ -96,6 +98,11 @@ class Tape:
     def origins(self, tensor: str) -> frozenset[str]:
         """The parameters that a tensor is made of; none where it depends on the input."""
         return self.named(tensor) or self.made_of.get(tensor, frozenset())
+
+
+def reordered(tape: Tape, op: Operation) -> bool:
+    """Does a reshaping of maps give maps of other sizes? Its axes are then what the framework takes them for."""
+    return tape.raw(op.inputs[0]).shape != tape.raw(op.outputs[0]).shape
 
 
 def canonical(value: Array, layout: str) -> Array:

@@ -15,19 +15,21 @@ import numpy as np
 from ...impls.foreign.graph import Operation
 from ...reference.spec import AFFINE, Conv, Layer, Local
 from .atoms import Padded, Unexplained
-from .chain import Segment
+from .chain import Segment, as_one
 from .plain import pools
-from .reading import Reading, judge
+from .reading import Reading, judge, read
 from .tape import Tape
 
 Array = np.ndarray
 
-LONGEST = 8  # steps
+LONGEST = 8  # steps of a convolution written by hand
+BESIDE, MOST = 4, 60  # steps that are read as one with an unexplained one, and how many such attempts there are
 KERNELS, STRIDES, PADDINGS = (3, 5, 11, 1, 2, 4, 7, 9), (1, 2, 4, 3, 5), range(6)
 
 
 def joined(readings: list[Reading], tape: Tape) -> list[Reading]:
     """The readings, each run of unexplained steps that is one layer replaced by it."""
+    readings = retaken(readings, tape)
     found, i = [], 0
     while i < len(readings):
         whole = longest(readings, i, tape) if may_begin(readings[i]) else None
@@ -38,6 +40,24 @@ def joined(readings: list[Reading], tape: Tape) -> list[Reading]:
             reading, count = whole
             found.append(reading)
             i += count
+    return found
+
+
+def retaken(readings: list[Reading], tape: Tape) -> list[Reading]:
+    """Steps that nothing explains, read as one with those beside them: a layer written as several whole operations."""
+    found, tries, i = list(readings), 0, 0
+    while i < len(found):
+        spans = [(start, start + size) for size in range(2, BESIDE + 1) for start in range(i, i - size, -1)]
+        for start, end in spans if isinstance(found[i].layer, Unexplained) else []:
+            run = found[max(0, start) : end]
+            if start < 0 or end > len(found) or any(r.segment.parts or isinstance(r.layer, AFFINE) for r in run):
+                continue
+            tries += 1
+            one = read(as_one([r.segment for r in run]), tape) if tries <= MOST else None
+            if one is not None and not isinstance(one.layer, Unexplained):
+                found[start:end], i = [one], start
+                break
+        i += 1
     return found
 
 

@@ -20,6 +20,7 @@ from .tape import Tape, own_layout
 Array = np.ndarray
 
 EXPECTED_INPUT = LARGE_STD / math.sqrt(2)  # of an affine layer behind a ReLU, before anything has been measured
+LIFT = 4.0  # of biases, in the scale of their layer: every second map is then hardly ever zero
 PASSES = 10  # in which the scale of every layer is measured and corrected, at most
 NEAR = 2.0  # a layer's outputs are as large as they should be within this factor
 
@@ -60,7 +61,7 @@ def fan_in(op: Operation, tape: Tape) -> int:
     return max(1, math.prod(tape.weight(op, tape.operand(op, "weight")).shape[1:]))
 
 
-def drawn(subject: Subject, tape: Tape, seed: int) -> dict[str, Array]:
+def drawn(subject: Subject, tape: Tape, seed: int, lift: float = 0.0) -> dict[str, Array]:
     """Values for every parameter whose use is understood, in the framework's own layout."""
     values: dict[str, Array] = {}
     found = slots(tape)
@@ -69,10 +70,19 @@ def drawn(subject: Subject, tape: Tape, seed: int) -> dict[str, Array]:
         values[slot.weight] = in_layout(slot, shape, tape, seed)
         if slot.bias and slot.bias not in values:
             name = f"audit/{slot.number}.bias"
-            values[slot.bias] = draws.normal(seed, name, subject.parameters[slot.bias], target(slot) / 10)
+            values[slot.bias] = raised(
+                seed, name, subject.parameters[slot.bias], 0.0 if slot.last else lift, target(slot)
+            )
     for op in tape.graph.operations:
-        values.update(others(subject, tape, op, values, seed))
+        values.update(others(subject, tape, op, values, seed, lift))
     return values
+
+
+def raised(seed: int, name: str, shape: tuple[int, ...], lift: float, scale: float) -> Array:
+    """Biases of a tenth of the layer's scale; every second one `lift` times that scale above."""
+    numbers = draws.normal(seed, name, shape, scale / 10)
+    numbers[::2] += np.float32(lift * scale)
+    return numbers
 
 
 def target(slot: Slot) -> float:
@@ -90,12 +100,14 @@ def in_layout(slot: Slot, shape: tuple[int, ...], tape: Tape, seed: int) -> Arra
     return own_layout(draws.normal(seed, name, canonical, slot.std), layout)
 
 
-def others(subject: Subject, tape: Tape, op: Operation, taken: Mapping[str, Array], seed: int) -> dict[str, Array]:
+def others(
+    subject: Subject, tape: Tape, op: Operation, taken: Mapping[str, Array], seed: int, lift: float = 0.0
+) -> dict[str, Array]:
     """Biases that are added by an operation of their own, and the parameters of a batch normalisation."""
     found: dict[str, Array] = {}
     for role, index in op.roles.items():
-        name = op.inputs[index].removeprefix("param:")
-        if not op.inputs[index].startswith("param:") or name in taken or name in found:
+        name = "" if op.inputs[index] in tape.fed else sole(tape, op.inputs[index])  # cast, perhaps
+        if not name or name in taken or name in found:
             continue
         if tape.operand(op, "x") not in tape.fed:  # a variance to which an epsilon is added, say
             continue
@@ -103,7 +115,7 @@ def others(subject: Subject, tape: Tape, op: Operation, taken: Mapping[str, Arra
         if op.kind == "batch_norm":
             found[name] = statistic(role, seed, name, shape)
         elif role == "bias":
-            found[name] = draws.normal(seed, f"audit/{name}", shape, LARGE_STD / 10)
+            found[name] = raised(seed, f"audit/{name}", shape, lift, LARGE_STD)
     return found
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 DEVIATION, CONVENTION = "deviation", "convention"
+OWT = "One weird trick (2014)"
 HERE = "alexnet_parity.impls.foreign.published"
 IMAGES = (2, 3, 224, 224)
 LEGACY = {"TF_USE_LEGACY_KERAS": "1"}  # Keras 2 behind tf.keras; set before TensorFlow is imported
@@ -43,6 +44,7 @@ class Published:
     `refused`, a part of the line that the audit has to end with, or where no audit is expected to find an AlexNet.
     unseen: what its source says and an audit of this target cannot see, and why. control: no AlexNet by name, audited to see
     that an audit does not call everything clean. environment: variables that its process needs.
+    cites: the paper that its own source names.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Published:
     refused: str = ""
     control: bool = False
     environment: tuple[tuple[str, str], ...] = ()
+    cites: str = ""
 
     def expected(self) -> frozenset[tuple[str, str, str]]:
         """(layer, trap, kind) of all that an audit has to find."""
@@ -231,6 +234,7 @@ def in_torch() -> Iterator[Published]:
             f"{place}:22", f"{place}:25", f"{place}:30", f"{place}:22-34", f"{place}:38, 41", f"{place}:44"
         ),
         unseen=("its adaptive pooling to 6 x 6 (line 36) is the identity on images of 224 and of 227",),
+        cites=OWT,
     )
     place = "pytorchcv/models/alexnet.py"
     ceil = f"{place}:170-174"
@@ -260,6 +264,7 @@ def in_torch() -> Iterator[Published]:
             begins("init-torch-uniform", DENSE, f"{place}:73-75, 109-111", "dense layers keep torch's default"),
             begins("init-bias-uniform", DENSE, f"{place}:73-75, 109-111", "dense layers keep torch's default"),
         ),
+        cites=OWT,
     )
     yield Published(
         "pytorchcv alexnetb",
@@ -286,6 +291,7 @@ def in_torch() -> Iterator[Published]:
             *begins_with_zero_biases(CONVS, f"{place}:187-188", "biases of the convolutions set to 0"),
         ),
         unseen=(f"pooling rounds up ({ceil}), which changes nothing at 55, 27 and 13",),
+        cites=OWT,
     )
     place, utils = "alexnet_pytorch/model.py", "alexnet_pytorch/utils.py"
     yield Published(
@@ -312,6 +318,7 @@ def in_torch() -> Iterator[Published]:
             begins("init-std-001", DENSE, f"{place}:72", "N(0, 0.01), as in the paper", CONVENTION),
             *begins_with_zero_biases((*CONVS, *DENSE), f"{place}:66-67, 73", "biases set to 0"),
         ),
+        cites=OWT,
     )
     place = "pretrainedmodels/models/torchvision_models.py"
     same = "torchvision/models/alexnet.py"
@@ -329,6 +336,7 @@ def in_torch() -> Iterator[Published]:
         "one-weird-trick",
         owt,
         unseen=("torchvision's adaptive pooling stays behind as a module that is never called",),
+        cites=OWT,
     )
     place = "ptcaffe/models/alexnet.py"
     yield Published(
@@ -396,6 +404,7 @@ def in_tensorflow() -> Iterator[Published]:
             begins("init-zero-bias", ONES, f"{common}:969-977; {place}:80-83", KERAS),
         ),
         environment=tuple(LEGACY.items()),
+        cites=OWT,
     )
     yield Published(
         "tf2cv alexnetb",
@@ -428,6 +437,7 @@ def in_tensorflow() -> Iterator[Published]:
         ),
         unseen=("the pooling of tf2cv's alexnet is here as well; at 55, 27 and 13 it is exact and nothing is padded",),
         environment=tuple(LEGACY.items()),
+        cites=OWT,
     )
     place, common = "tensorflowcv/models/alexnet.py", "tensorflowcv/models/common.py"
     yield Published(
@@ -467,6 +477,7 @@ def in_tensorflow() -> Iterator[Published]:
             "at pool2 and pool5 the same lines put one row and one column at the end, which no window reaches",
         ),
         environment=tuple(LEGACY.items()),
+        cites=OWT,
     )
     place = "tf_slim/nets/alexnet.py"
     yield Published(
@@ -501,6 +512,7 @@ def in_tensorflow() -> Iterator[Published]:
             f"dropout of 0.5 behind fc6 and fc7 ({place}:121-125): the graph is built for inference. is_training=True is the "
             "default, so that dropout runs unless it is told otherwise",
         ),
+        cites=OWT,
     )
 
 

@@ -142,3 +142,10 @@ def test_no_run_in_two_hundred_names_a_wrong_rate():
         count = 32 * 29
         share = np.random.default_rng(seed).binomial(count, 0.5) / count
         assert rate_of(share, count) == 0.5
+
+
+@pytest.mark.parametrize("count", [64, 447])
+def test_few_draws_of_a_half_are_a_half(count):
+    """At 447 a share of 0.447 is nothing unusual, and nearer to 0.4."""
+    shares = np.random.default_rng(1).binomial(count, 0.5, 200) / count
+    assert {rate_of(share, count) for share in shares} == {0.5}

@@ -36,7 +36,8 @@ class Computed(Layer):
 
 
 def _sigmoid(x: Array) -> Array:
-    return 0.5 * (1 + np.tanh(x / 2))
+    power = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, power) / (1 + power)
 
 
 def _softplus(x: Array) -> Array:
@@ -83,7 +84,8 @@ class Activation(Computed):
         return FUNCTIONS[self.function](x, self.slope)
 
     def rounding(self, params: Params, x: Array, y: Array) -> Array:
-        return 16 * np.abs(y) + 4 * max(1.0, self.slope)  # exp(x) - 1 and 1 - 2 / (exp(2 x) + 1) cancel near zero
+        # exp(x) - 1 and 1 - 2 / (exp(2 x) + 1) cancel near zero; x (1 + erf x) and x (1 + tanh x) far below it
+        return 16 * np.abs(y) + 4 * max(1.0, abs(self.slope)) * np.clip(np.abs(x), 1, 16)
 
 
 # Normalisation --------------------------------------------------------------------------------------------------------
@@ -238,6 +240,20 @@ class BorderedPool(Pool):
         return (shape[0], *_fitted(self, self.border, shape))
 
 
+@dataclass(frozen=True)
+class MapMean(Computed):
+    """The mean of each map, as a vector: what takes the place of a flattening in later networks."""
+
+    def output(self, shape: Shape) -> Shape:
+        return (shape[0],)
+
+    def compute(self, params: Params, x: Array) -> Array:
+        return x.mean(axis=(2, 3))
+
+    def rounding(self, params: Params, x: Array, y: Array) -> Array:
+        return (math.prod(x.shape[2:]) + 1) * np.abs(x).mean(axis=(2, 3))
+
+
 # Small things around the layers ---------------------------------------------------------------------------------------
 
 
@@ -254,7 +270,8 @@ class Affine(Computed):
 
     def rounding(self, params: Params, x: Array, y: Array) -> Array:
         scale, shift = (ChannelNorm.broad(np.array(v), x) for v in (self.scale, self.shift))
-        return 8 * (np.abs(x * scale) + np.abs(shift))
+        terms = np.abs(x * scale)  # written as (x - mean) / spread, the mean may cancel in the shift
+        return 8 * (terms + np.abs(shift)) + 2 * terms.max()
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,9 @@ def towers(segment: Segment, tape: Tape) -> list[Segment] | None:
     if not all(abreast([part.arrays(tape)[1] for part in parts]) for parts in zip(*chains, strict=True)):
         return None
     steps = side_by_side(chains, len({b.start for b in branches}) == 1, tape)
-    return [*routes(segment, steps, tape), *steps, *joins(segment, steps, tape)]
+    if steps[-1].parts and not beside(segment, branches, tape):
+        return None
+    return [*routes(segment, steps, branches, tape), *steps, *joins(segment, steps)]
 
 
 def abreast(maps: list[Array]) -> bool:
@@ -197,24 +199,23 @@ def is_route(op: Operation, x: str) -> bool:
     return op.kind in ROUTES and x in op.inputs
 
 
-def routes(segment: Segment, steps: list[Segment], tape: Tape) -> list[Segment]:
+def beside(segment: Segment, branches: list[Branch], tape: Tape) -> bool:
+    """Are the towers put side by side at the end, and not along another axis?"""
+    put, whole = [tape.array(branch.end) for branch in branches], tape.array(segment.y)
+    return abreast([*put, whole]) and np.array_equal(np.concatenate(put, axis=1), whole)
+
+
+def routes(segment: Segment, steps: list[Segment], branches: list[Branch], tape: Tape) -> list[Segment]:
     """How the maps are dealt to the towers, where that is not simply in order."""
     if steps[0].shared or not steps[0].parts:
         return []
-    dealt = np.concatenate([tape.array(part.x) for part in steps[0].parts], axis=1)
-    same = dealt.shape == tape.array(segment.x).shape and np.array_equal(dealt, tape.array(segment.x))
-    if same:
+    dealt, whole = np.concatenate([tape.array(b.start) for b in branches], axis=1), tape.array(segment.x)
+    if dealt.shape == whole.shape and np.array_equal(dealt, whole):
         return []
-    dealt_out = tuple(Segment(segment.x, part.x, ()) for part in steps[0].parts)
-    return [Segment(segment.x, "", segment.operations[:1], dealt_out, shared=True)]
+    parts = tuple(Segment(segment.x, b.start, ()) for b in branches)
+    return [Segment(segment.x, "", segment.operations[:1], parts, shared=True)]
 
 
-def joins(segment: Segment, steps: list[Segment], tape: Tape) -> list[Segment]:
-    """How the towers are put together again, where that is not simply side by side."""
-    if not steps[-1].parts:
-        return [Segment(steps[-1].y, segment.y, segment.operations[-1:])]
-    put = np.concatenate([tape.array(part.y) for part in steps[-1].parts], axis=1)
-    whole = tape.array(segment.y)
-    if put.shape == whole.shape and np.array_equal(put, whole):
-        return []
-    return [Segment(segment.y, segment.y, segment.operations[-1:])]
+def joins(segment: Segment, steps: list[Segment]) -> list[Segment]:
+    """The concatenation, where what all towers did alike was done once."""
+    return [] if steps[-1].parts else [Segment(steps[-1].y, segment.y, segment.operations[-1:])]

@@ -34,6 +34,8 @@ def with_dropout(inference: list[Reading], training: list[Reading]) -> list[Read
             i += here is not None and isinstance(here.layer, Dropout)
         elif isinstance(drop.layer, Unexplained) and drop.segment.name not in names:
             found.append(drop)
+        elif here is not None and an_extra_step(drop, here):
+            continue
         else:
             while here is not None and isinstance(here.layer, Dropout):  # nothing of it in training
                 i += 1
@@ -42,6 +44,12 @@ def with_dropout(inference: list[Reading], training: list[Reading]) -> list[Read
                 found.append(here)
                 i += 1
     return [*found, *(r for r in inference[i:] if not isinstance(r.layer, Dropout))]
+
+
+def an_extra_step(training: Reading, inference: Reading) -> bool:
+    """Is this a step that inference does not have?"""
+    unlike = type(training.layer) is not type(inference.layer) and not isinstance(inference.layer, Dropout)
+    return unlike and training.segment.name != inference.segment.name
 
 
 def stands_for_dropout(layer: Layer) -> bool:
@@ -53,12 +61,21 @@ def combined(drop: Reading, partner: Reading | None) -> Layer:
     dropped, other = drop.layer, partner.layer if partner is not None else None
     assert isinstance(dropped, Dropped)
     scaled, always = abs(dropped.scale - 1) > 1e-4, isinstance(other, Dropped)
-    rate = round(1 - 1 / dropped.scale, 4) if scaled else rate_of(dropped.share, kept_and_lost(drop))
+    count = kept_and_lost(drop)
+    rate = round(1 - 1 / dropped.scale, 4) if scaled else rate_of(dropped.share, count)
+    if scaled and not likely(dropped.share, rate, count):
+        says = f"drops {dropped.share:.1%} of the numbers and multiplies the rest by {dropped.scale:g}"
+        return Unexplained(dropped.name, says=says)
     factor = other.scale[0] if isinstance(other, Affine) else 1.0
     name = other.name if other is not None else dropped.name
     if scaled and not always and factor == 1.0 and not dropped.maps:
         return Dropout(name, rate)
     return RandomDropout(name, rate, always, factor, scaled, dropped.maps)
+
+
+def likely(share: float, rate: float, count: int) -> bool:
+    """Could `share` of `count` numbers have been lost at this rate?"""
+    return 0 < rate < 1 and abs(share - rate) <= 6 * math.sqrt(rate * (1 - rate) / count) + 1 / count
 
 
 def kept_and_lost(drop: Reading) -> int:

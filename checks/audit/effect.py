@@ -15,11 +15,13 @@ Array = np.ndarray
 
 
 def moved(want: Array, got: Array) -> float | None:
-    """Root mean square of the difference as a share of that of `want`; None where the shapes differ."""
+    """Root mean square of the difference as a share of that of `want`; None where shapes differ or it is not finite."""
     if want.shape != got.shape:
         return None
-    size = float(np.sqrt(np.mean(np.square(want)))) or 1.0
-    return float(np.sqrt(np.mean(np.square(want - got)))) / size
+    with np.errstate(all="ignore"):
+        size = float(np.sqrt(np.mean(np.square(want)))) or 1.0
+        share = float(np.sqrt(np.mean(np.square(want - got)))) / size
+    return share if np.isfinite(share) else None
 
 
 def alone(reading: Reading | None, expected: Layer | None, x: Array) -> tuple[Array, Array] | None:

@@ -74,7 +74,7 @@ def is_alexnet(match: Match, found: Sequence[Step]) -> bool:
     expected = sum(isinstance(layer, AFFINE) for layer in match.network.layers)
     own = sum(isinstance(layer, AFFINE) for layer, _ in found)
     strange = sum(isinstance(layer, Unexplained) for layer, _ in found)
-    placed = match.anchors >= max(3, 0.6 * expected)
+    placed = match.anchors >= max(3, 0.7 * expected)
     return placed and own <= 1.4 * expected and strange <= expected and match.cost <= 0.7 * len(match.network.layers)
 
 

@@ -16,6 +16,7 @@ from ...reference.mistaken import (
     AdaptivePool,
     ChannelNorm,
     LogSoftmax,
+    MapMean,
     PaddedMean,
     RandomDropout,
     Reordered,
@@ -81,10 +82,19 @@ def fields(layer: Layer, shape: Shape) -> dict[str, Any]:
         found["n"] = 2 * (layer.n // 2) + 1
     if isinstance(layer, Conv | Pool | Local):
         try:
-            found["border"] = borders(layer, shape)
+            found["border"] = reached(layer, shape)
         except ValueError:
             found["border"] = (layer.padding, layer.padding)
     return found
+
+
+def reached(layer: Conv | Pool | Local, shape: Shape) -> Any:
+    """((above, below), (left, right)) as far as windows reach, also for layers that say more on each side."""
+    sides = []
+    for (before, after), count, size in zip(borders(layer, shape), layer.output(shape)[1:], shape[1:], strict=True):
+        end = (count - 1) * layer.stride + layer.reach - before
+        sides.append((before, min(after, max(0, end - size))))
+    return tuple(sides)
 
 
 def plain(value: Any) -> Any:
@@ -109,7 +119,7 @@ INSTEAD: tuple[tuple[type[Layer], ...], ...] = (
     (Relu, Activation),
     (Lrn, SpatialLrn, WindowLrn, ChannelNorm),
     (Pool, AdaptivePool, PaddedMean),
-    (Flatten, Reordered, AdaptivePool),
+    (Flatten, Reordered, AdaptivePool, MapMean),
     (Softmax, LogSoftmax, SoftmaxOver, Activation),
     (Dropout, RandomDropout),
 )

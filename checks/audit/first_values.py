@@ -22,7 +22,7 @@ WIDEST = {
     "uniform": math.sqrt(3),
     "truncated": 2 / KEPT,
 }  # the largest distance from the mean, in standard deviations
-FEW = 30  # numbers below which only constants are told apart
+FEW = 1000  # numbers below which the shape of a law is not judged: its fourth moment strays too far
 SAMPLE = 100_003  # a prime number of them is looked at, evenly spread, where there are more
 
 

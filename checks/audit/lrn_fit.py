@@ -22,6 +22,7 @@ CENTRED = (5, 3, 11, 7, 9, 4, 2)
 LOPSIDED = ((2, 1), (1, 2), (3, 1), (1, 3), (1, 0), (0, 1), (3, 2), (2, 3))
 BETAS = (0.75, 0.5, 1.0, 0.25)
 SAMPLE = 60  # columns of pixels, all maps of each, that the search looks at
+FLAT = 1 + 1e-4  # by how much the denominator must vary for its constants to mean anything
 STRAIGHT = 3e-6  # relative distance from the line that float32 leaves behind
 
 
@@ -128,6 +129,8 @@ def straightest(sums: Array, ratios: Array) -> tuple[float, float, float] | None
         inside = k + alpha * sums
         if not (inside > 0).all():
             return np.inf
+        if inside.max() <= inside.min() * FLAT:
+            return np.inf  # a constant factor, which the sum has no part in
         return float(np.max(np.abs(inside**beta / ratios - 1)))
 
     best = min(BETAS, key=residual)

@@ -57,6 +57,7 @@ class Merger:
 
     def bias(self, reading: Reading) -> None:
         """An addition behind a layer is its bias, or its bias once more."""
+        self.let_go()
         last = self.layers[-1] if self.layers else None
         if last is None or not isinstance(last.layer, AFFINE):
             self.layers.append(replace(reading, layer=Unexplained(reading.layer.name, says="a vector is added")))
@@ -186,7 +187,8 @@ def rounded(to: str, quirks: tuple[str, ...]) -> tuple[str, ...]:
 def over_everything(reading: Reading) -> bool:
     layer = reading.layer
     assert isinstance(layer, Conv)
-    return reading.x.shape[2:] == (layer.kernel, layer.kernel) and reading.y.shape[2:] == (1, 1)
+    whole = reading.x.shape[2:] == (layer.reach, layer.reach) == (layer.kernel,) * 2 and reading.y.shape[2:] == (1, 1)
+    return whole and not np.any(borders(layer, reading.x.shape[1:]))
 
 
 def with_padding(layer: Layer, held: Reading) -> Layer | None:

@@ -19,6 +19,7 @@ from ...reference.mistaken import (
     BorderedPool,
     ChannelNorm,
     LogSoftmax,
+    MapMean,
     PaddedMean,
     Reordered,
     SoftmaxOver,
@@ -122,8 +123,9 @@ def alike(segment: Segment, tape: Tape, name: str, x: Array, y: Array) -> Iterat
     """For an output of the input's shape. Each guess is checked on all numbers by the caller."""
     if np.array_equal(np.maximum(x, 0), y):
         yield Relu(name), {}
-    for to, rounded in ROUND.items():
-        if np.array_equal(rounded(x), y):
+    narrow = tape.dtype(segment.y) if segment.y else ""
+    for to in dict.fromkeys((narrow, "tf32", *ROUND)):
+        if to in ROUND and np.array_equal(ROUND[to](x), y):
             yield Rounded(name, to=to), {}
     if x.ndim == 4:
         for order in ORDERS:
@@ -197,17 +199,12 @@ def whole_maps(there: Array, kept: Array) -> bool:
 def scaled(name: str, x: Array, y: Array) -> Iterator[Candidate]:
     """x * a + b with one a and b, or one for each of a few channels."""
     channels = [slice(None)] if x.shape[1] > 4 else [slice(None), *(slice(c, c + 1) for c in range(x.shape[1]))]
-    (a, b), *each = (line(x[:, c].ravel(), y[:, c].ravel()) for c in channels)
-    for change in (tidy, float):
-        yield Affine(name, (change(a),), (change(b),)), {}
-    for change in (tidy, float) if each else ():
-        yield Affine(name, tuple(change(a) for a, _ in each), tuple(change(b) for _, b in each)), {}
-
-
-def line(x: Array, y: Array) -> tuple[float, float]:
-    """a and b of y = a x + b; b is 0 where it is no more than rounding."""
-    a, b = line64(x, y)
-    return a, b if abs(b) > 1e-6 * float(np.abs(y).max()) else 0.0
+    (a, b), *each = (line64(x[:, c].ravel(), y[:, c].ravel()) for c in channels)
+    largest = float(np.abs(y).max())
+    for lines in ([(a, b)], each) if each else ([(a, b)],):
+        tidied = [(tidy(a), tidy(b) if abs(b) > 1e-6 * largest else 0.0) for a, b in lines]
+        for scales, shifts in (zip(*tidied, strict=True), zip(*lines, strict=True)):
+            yield Affine(name, scales, shifts), {}
 
 
 def per_channel(segment: Segment, tape: Tape, name: str, x: Array, y: Array) -> Iterator[Candidate]:
@@ -256,7 +253,7 @@ def reshaped(name: str, x: Array, y: Array) -> Iterator[Layer]:
             if np.array_equal(ORDERS[order](x), y):
                 yield Reordered(name, order)
     if x.ndim == 4 and y.shape == x.shape[:2]:
-        yield from ()
+        yield MapMean(name)
     if x.ndim == 4 and y.ndim == 4 and x.size == y.size:
         yield from (Reordered(name, order) for order in ORDERS)
     if x.ndim != 4 or y.ndim != 4 or x.shape[:2] != y.shape[:2]:
@@ -295,6 +292,14 @@ def pools(name: str, x: Array, y: Array) -> Iterator[Layer]:
     if y.shape[2] == y.shape[3]:
         yield AdaptivePool(name, y.shape[2], True)
         yield AdaptivePool(name, y.shape[2], False)
+    for kernel, stride in ((3, 2), (2, 2), (3, 3), (3, 1)):
+        for padding in range(1, kernel):
+            if makes(layer := PaddedMean(name, kernel, stride, padding), x, y):
+                yield layer
+        for above, below, left, right in itertools.product(range(kernel), repeat=4):
+            border = ((above, below), (left, right))
+            if makes(layer := BorderedPool(name, kernel, stride, border=border), x, y):
+                yield layer
 
 
 def makes(layer: Layer, x: Array, y: Array) -> bool:

@@ -14,7 +14,7 @@ from ...reference.spec import AFFINE, Conv, Dense, Layer, Lrn, Shape
 from .. import bounds, compare
 from ..traps import TRAPS, Site
 from ..traps.trap import Trap
-from .atoms import Bias, Same, Unexplained
+from .atoms import Bias, Dropped, Same, Unexplained
 from .chain import Segment
 from .plain import candidates
 from .tape import Tape
@@ -24,6 +24,7 @@ Params = dict[str, Array]
 
 # How much coarser than float32 a type rounds: 2^-11 and 2^-8 beside 2^-24.
 TINY = 2.0**-126  # numbers below it lose bits, or are taken for zero
+SAME_BITS = ({"tf32", "float16"}, {"weights-tf32", "weights-float16"})  # told alike by ten bits of mantissa
 COARSER = {"float16": 2.0**13, "bfloat16": 2.0**16}
 
 
@@ -53,6 +54,8 @@ class Reading:
 def read(segment: Segment, tape: Tape) -> Reading:
     """The first reading that holds; Unexplained where none does."""
     x, y = segment.arrays(tape)
+    if np.isnan(x).any():
+        return unexplained(segment, x, y, "was given numbers that are not finite")
     if np.isnan(y).any() or (np.isinf(y).any() and not is_padding(segment)):
         return unexplained(segment, x, y, "gave numbers that are not finite")
     if segment.parts and segment.parts[0].operations:
@@ -167,7 +170,7 @@ def alternative(segment: Segment, layer: Conv | Dense, params: Params, x: Array,
             fed = trap.inputs(x) if trap.inputs else x
             if own is not None and (share := judge(layer, {**params, **own}, fed, y)) is not None:
                 found.append((trap.id, share))
-    if len(found) == 1:
+    if len(found) == 1 or {trap for trap, _ in found} in SAME_BITS:
         return Reading(layer, segment, x, y, params, found[0][1], (found[0][0],))
     return replace(unexplained(segment, x, y, "its weights do not explain its output"), params=params)
 
@@ -224,22 +227,37 @@ def edits(layer: Layer, weight: Array, inputs: Shape) -> Iterator[tuple[tuple[st
 
 
 def read_towers(segment: Segment, tape: Tape, x: Array, y: Array) -> Reading:
-    """The same layer in each tower: one layer in groups, or with towers of its own."""
+    """The same layer in each tower: one layer in groups, or with towers of its own; judged once more as the whole."""
     parts = [read(part, tape) for part in segment.parts]
+    parts = [
+        replace(part, layer=replace(part.layer, share=0.5)) if isinstance(part.layer, Dropped) else part
+        for part in parts
+    ]
     first = parts[0].layer
     alike = all(replace(part.layer, name=first.name) == first for part in parts)
     if not alike or isinstance(first, Unexplained):
         return unexplained(segment, x, y, "is not the same in each tower")
     share = max(part.share for part in parts)
-    count = len(parts)
     if isinstance(first, AFFINE):
         return grouped(segment, parts, tape, x, y, share)
     if isinstance(first, Lrn):
-        first = replace(first, towers=count * first.towers)
-    return Reading(first, segment, x, y, share=share)
+        first = replace(first, towers=len(parts) * first.towers)
+    if isinstance(first, Dropped):
+        first = replace(first, share=float(((x != 0) & (y == 0)).sum() / max(1, (x != 0).sum())))
+    params = side_by_side(first.name, parts)
+    if needs_judging(first) and judge(first, params, x, y) is None:
+        return unexplained(segment, x, y, f"is {first.kind} within each tower")
+    return Reading(first, segment, x, y, params, share)
+
+
+def side_by_side(name: str, parts: list[Reading]) -> Params:
+    """The parameters of all towers as one layer's."""
+    roles = [key.rpartition(".")[2] for key in parts[0].params]
+    return {f"{name}.{r}": np.concatenate([p.params[f"{p.layer.name}.{r}"] for p in parts]) for r in roles}
 
 
 def grouped(segment: Segment, parts: list[Reading], tape: Tape, x: Array, y: Array, share: float) -> Reading:
+    """Convolutions or dense layers of all towers as one in groups, or ungrouped where they share their input."""
     first = parts[0].layer
     assert isinstance(first, Conv | Dense)
     if segment.shared and first.groups > 1:
@@ -248,30 +266,21 @@ def grouped(segment: Segment, parts: list[Reading], tape: Tape, x: Array, y: Arr
     total = sum(getattr(part.layer, width) for part in parts)
     groups = 1 if segment.shared else len(parts) * first.groups
     layer = replace(first, **{width: total, "groups": groups})
-    params = {
-        f"{layer.name}.{role}": np.concatenate([part.params[f"{part.layer.name}.{role}"] for part in parts])
-        for role in ("weight", "bias")
-    }
-    quirks = parts[0].quirks
-    if all("weights-derived" in part.quirks for part in parts):  # slices of one kernel: judged together
-        op = segment.parts[0].operations[0]
-        whole = {part.origin["weight"] for part in parts}
-        stored = tape.raw(f"param:{whole.pop()}") if len(whole) == 1 and "" not in whole else None
-        weight = params[f"{layer.name}.weight"]
-        quirks = ("weights-derived",)
-        if stored is not None:
-            quirks = next(
-                (
-                    found
-                    for given in arrangements(stored, weight)
-                    for found, edited in [((), given), *edits(layer, given, x.shape[1:])]
-                    if np.array_equal(edited, weight)
-                ),
-                quirks,
-            )
-        del op
-    origin = {role: parts[0].origin.get(role, "") for role in ("weight", "bias")}
-    return Reading(layer, segment, x, y, params, share, quirks, origin)
+    params, quirks = side_by_side(layer.name, parts), parts[0].quirks
+    if all("weights-derived" in part.quirks for part in parts):
+        quirks = sliced(layer, params[f"{layer.name}.weight"], {part.origin["weight"] for part in parts}, tape, x)
+    return Reading(layer, segment, x, y, params, share, quirks, parts[0].origin)
+
+
+def sliced(layer: Layer, weight: Array, origins: set[str], tape: Tape, x: Array) -> tuple[str, ...]:
+    """Towers that each use a slice of one kernel: how the whole of it is used."""
+    if len(origins) != 1 or "" in origins:
+        return ("weights-derived",)
+    for given in arrangements(tape.raw(f"param:{next(iter(origins))}"), weight):
+        for quirks, edited in [((), given), *edits(layer, given, x.shape[1:])]:
+            if np.array_equal(edited, weight):
+                return quirks
+    return ("weights-derived",)
 
 
 # The rest ---------------------------------------------------------------------------------------------------------------

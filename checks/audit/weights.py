@@ -22,6 +22,7 @@ Array = np.ndarray
 EXPECTED_INPUT = LARGE_STD / math.sqrt(2)  # of an affine layer behind a ReLU, before anything has been measured
 LIFT = 4.0  # of biases, in the scale of their layer: every second map is then hardly ever zero
 PASSES = 10  # in which the scale of every layer is measured and corrected, at most
+BOUNDED = ("tanh", "sigmoid", "softsign", "relu6")  # what goes in hardly changes what comes out
 NEAR = 2.0  # a layer's outputs are as large as they should be within this factor
 
 
@@ -156,6 +157,8 @@ def upstream(op: Operation, tape: Tape, factors: Mapping[str, float]) -> float:
     while (maker := tape.maker.get(tensor)) is not None:
         if maker.name in factors:
             return factors[maker.name]
+        if maker.attributes.get("function") in BOUNDED:
+            return 1.0
         fed = [t for t in maker.inputs if t in tape.fed]
         if not fed:
             return 1.0

@@ -10,6 +10,7 @@ from ...reference.mistaken import (
     Affine,
     ChannelNorm,
     LogSoftmax,
+    MapMean,
     PaddedMean,
     RandomDropout,
     Reordered,
@@ -100,6 +101,7 @@ NAMES = {
     Softmax: "softmax",
     LogSoftmax: "log-softmax",
     ChannelNorm: "batch normalisation",
+    MapMean: "mean of each map",
 }
 
 

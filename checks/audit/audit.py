@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -253,8 +254,10 @@ class Judged:
         causes = naming.causes((f for f in where if f.kind != "initial"), self.match.network, self.shapes)
         for cause in causes:
             yield from self.deviation(cause, where, self.match.network)
-        for fact in (f for f in where if f.kind == "initial"):
-            yield self.initially(fact)
+        begun = [f for f in where if f.kind == "initial"]
+        common = Counter(trap for fact in begun for trap in fact.value[1])
+        for fact in begun:
+            yield self.initially(fact, common)
         yield from self.conventions(set(where))
 
     def shows_dropout(self) -> bool:
@@ -433,9 +436,10 @@ class Judged:
             "the weights as they are stored" if fact.what not in BY_ID else f"not so: {BY_ID[fact.what].says}",
         )
 
-    def initially(self, fact: Fact) -> Deviation:
-        """A parameter that begins otherwise."""
+    def initially(self, fact: Fact, common: Mapping[str, int]) -> Deviation:
+        """A parameter that begins otherwise. common: parameters that follow each law; of several the most common is named."""
         origin, traps = fact.value
+        traps = sorted(traps, key=lambda trap: -common[trap])
         layer = self.match.network[fact.layer]
         law = first_values.expected_laws(layer, fact.what)[0]
         found, want = (
@@ -445,7 +449,7 @@ class Judged:
         trap = traps[0] if traps else "init-other"
         why = words.cause(trap, self.subject.framework, fact.layer, found, want) if traps else UNSAID["init-other"]
         agrees = tuple(n for n in CONVENTIONS if n != self.match.name and self.begins_so(n, fact))
-        kind = CONVENTION if agrees or (traps and BY_ID[trap].convention) else DEVIATION
+        kind = CONVENTION if agrees else DEVIATION
         text = "training begins elsewhere; inference with given weights is the same"
         return Deviation(fact.layer, trap, kind, found, want, text, why, "Section 5", origin, agrees)
 

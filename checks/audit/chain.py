@@ -54,7 +54,7 @@ def telling(op: Operation) -> int:
 def chain(tape: Tape) -> list[Segment]:
     """The steps from the input to the output that the most operations lead to."""
     needed = needed_for(tape, output_of(tape))
-    return moved_at_once(in_step(cut(needed, tape.graph.input, output_of(tape), tape), tape))
+    return moved_at_once(in_step(cut(needed, tape.graph.input, output_of(tape), tape), tape), tape)
 
 
 def output_of(tape: Tape) -> str:
@@ -96,18 +96,19 @@ def cut(operations: Sequence[Operation], start: str, end: str, tape: Tape) -> li
 
 
 def is_real(tensor: str, tape: Tape) -> bool:
-    """Bits taken for whole numbers, and masks, are on the way to something: no layer ends there."""
-    return tape.known(tensor) and tape.raw(tensor).dtype.kind not in "iub"
+    """Bits taken for whole numbers, masks, and maps of more axes than four are on the way to something: no layer ends there."""
+    return tape.known(tensor) and tape.raw(tensor).dtype.kind not in "iub" and tape.raw(tensor).ndim <= 4
 
 
 MOVES = ("transpose", "reshape", "flip", "identity")
 
 
-def moved_at_once(segments: Sequence[Segment]) -> list[Segment]:
-    """Transpositions and reshapings that follow each other are one rearrangement."""
+def moved_at_once(segments: Sequence[Segment], tape: Tape) -> list[Segment]:
+    """Transpositions and reshapings that follow each other are one rearrangement; a flattening stands for itself, so that a
+    transposition before it can belong to the layer that it ends."""
     found: list[Segment] = []
     for segment in segments:
-        if found and moves(found[-1]) and moves(segment):
+        if found and moves(found[-1]) and moves(segment) and tape.axes(segment.y) != 2:
             found[-1] = as_one([found[-1], segment])
         else:
             found.append(segment)

@@ -64,8 +64,8 @@ class Merger:
             return
         (vector,) = reading.params.values()
         name, y = f"{last.layer.name}.bias", self.flattened(reading).y
-        op = reading.segment.operations[0]
-        origin = next((name for t in op.inputs if t not in self.tape.fed for name in self.tape.origins(t)), "")
+        made = (t for op in reading.segment.operations for t in op.inputs if t not in self.tape.fed)
+        origin = next((name for t in made for name in sorted(self.tape.origins(t))), "")
         if not last.origin.get("bias"):
             merged = replace(last, y=y, params={**last.params, name: vector}, origin={**last.origin, "bias": origin})
         else:

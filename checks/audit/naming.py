@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ...reference.spec import Network, Shape
-from ..traps import BY_ID
+from ..traps import BY_ID, TRAPS
 from ..traps.catalogue import distinct
 from ..traps.trap import Trap
 from .facts import Fact, between, of_network
@@ -87,6 +87,20 @@ def posed(expected: Network, name: str, shape: Shape | None) -> list[Pose]:
             else facts_of(network, expected)
         )
         found.append(Pose(trap, name, facts, network))
+    return [*found, *posed_elsewhere(expected, name, shape, {pose.trap.id for pose in found})]
+
+
+def posed_elsewhere(expected: Network, name: str, shape: Shape | None, told: set[str]) -> list[Pose]:
+    """Entries that change nothing on the expected input, and something on the one that the layer really got."""
+    layer = expected[name]
+    if shape is None or shape == next(before for own, before, _ in expected.walk() if own.name == name):
+        return []
+    found = []
+    for trap in TRAPS:
+        if trap.id not in told and trap.layer and trap.network is None and isinstance(layer, trap.kinds):
+            edited = trap.layer(layer)
+            facts = frozenset(between((edited, shape), layer)) if edited is not None else frozenset()
+            found.append(Pose(trap, name, facts, expected))
     return found
 
 

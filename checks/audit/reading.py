@@ -85,15 +85,23 @@ def unexplained(segment: Segment, x: Array, y: Array, why: str) -> Reading:
     return Reading(Unexplained(segment.name, says=f"{label}: {why}"), segment, x, y)
 
 
-def judge(layer: Layer, params: Params, x: Array, y: Array, coarser: float = 1.0) -> float | None:
-    """The share of the bound that is used, where the layer explains y; None where it does not."""
+def judge(layer: Layer, params: Params, x: Array, y: Array, coarser: float = 1.0, carried: bool = False) -> float | None:
+    """The share of the bound that is used, where the layer explains y; None where it does not.
+
+    carried: the bound of a normalisation whose sum of squares is carried along from map to map.
+    """
     try:
         if (len(x), *layer.output(x.shape[1:])) != y.shape:
             return None
         deep = x.astype(np.float64)
         with np.errstate(all="ignore"):
             want = oracle.apply(layer, params, deep)
-            outcome = compare.within(y, want, coarser * bounds.local_tolerance(layer, params, deep, want) + TINY)
+            bound = (
+                bounds.running_sum_tolerance(layer, deep, want)
+                if carried and isinstance(layer, Lrn)
+                else coarser * bounds.local_tolerance(layer, params, deep, want)
+            )
+            outcome = compare.within(y, want, bound + TINY)
     except (ValueError, KeyError, IndexError):
         return None
     return (outcome.share or 0.0) if outcome.ok else None
@@ -287,12 +295,17 @@ def sliced(layer: Layer, weight: Array, origins: set[str], tape: Tape, x: Array)
 
 
 def read_plain(segment: Segment, tape: Tape, x: Array, y: Array) -> Reading:
+    norms: list[Lrn] = []
     for layer, params in candidates(segment, tape, x, y):
+        norms += [layer] if isinstance(layer, Lrn) else []
         if isinstance(layer, Same | Bias) or not needs_judging(layer):
             return Reading(layer, segment, x, y, params)
         if (share := judge(layer, params, x, y)) is not None:
             origin = {"weight": "", "bias": ""} if isinstance(layer, ChannelNorm) else {}
             return Reading(layer, segment, x, y, params, share, origin=origin)
+    for layer in norms[:4]:
+        if (share := judge(layer, {}, x, y, carried=True)) is not None:
+            return Reading(layer, segment, x, y, share=share, quirks=("lrn-running-sum",))
     return unexplained(segment, x, y, pattern(x, y))
 
 

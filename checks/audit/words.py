@@ -134,7 +134,7 @@ def dropout_in_words(layer: RandomDropout) -> str:
 def framework_key(framework: str) -> str:
     """ "torch 2.13.0" -> "torch"; "keras 3.15.1 on tensorflow 2.21.0" -> "keras"; "tensorflow ..." -> "tf"."""
     first = framework.split(" ", maxsplit=1)[0].lower()
-    return "tf" if first.startswith("tensorflow") else first
+    return "tf" if first.startswith("tensorflow") else "keras" if first == "tf_keras" else first
 
 
 def cause(trap: str, framework: str, layer: str, found: str, expected: str) -> str:

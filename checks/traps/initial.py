@@ -47,7 +47,7 @@ def biases_at(mean: float, applies: Callable[[float], bool]) -> Callable[[Site],
         layer = site.layer
         constant = not layer.init_bias_std  # type: ignore[attr-defined]
         fits = applies(layer.init_bias) and layer.init_bias != mean  # type: ignore[attr-defined]
-        return Initial("bias", "constant", 0.0, mean) if constant and fits else None
+        return Initial("bias", "constant", 0.0, mean) if fits or not constant else None
 
     return begin
 

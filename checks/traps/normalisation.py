@@ -372,6 +372,7 @@ WINDOWS: tuple[Trap, ...] = (
         "the sum of squares is carried along from map to map, which cancels (Caffe's loop)",
         (Lrn,),
         tolerance=bounds.running_sum_tolerance,
+        convention="Caffe",
         words=words(
             "torch.cumsum of the squares and a difference cancel in float32: add the window's squares (F.avg_pool3d)",
             "ops.cumsum of the squares and a difference cancel in float32: add the window's squares",

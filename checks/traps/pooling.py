@@ -48,6 +48,7 @@ TRAPS: tuple[Trap, ...] = (
         "the pooling rounds its output size up",
         (Pool,),
         value("ceil", True),
+        convention="Caffe",
         words=words(
             "nn.MaxPool2d(..., ceil_mode=True) rounds up, as Caffe does: leave ceil_mode at False",
             "MaxPooling2D(padding='same') at an even size gives one more output: use padding='valid'",

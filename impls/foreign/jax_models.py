@@ -7,8 +7,9 @@ itself ships as functions (`jax.nn.relu`, `jax.nn.softmax`) stay whole.
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -201,7 +202,7 @@ class Recorder:
         start, images = self.images(x)
         consts = [self.kept(Value(f"const:{i}", value, not_from_x=True)) for i, value in enumerate(self.traced.consts)]
         outputs = self.evaluate(self.traced.jaxpr, consts, [*params, images])
-        return Graph(self.operations, self.tensors, start, tuple(v.id for v in outputs), self.layout, self.dtypes)
+        return Graph(turned(self.operations), self.tensors, start, tuple(v.id for v in outputs), self.layout, self.dtypes)
 
     def images(self, x: Array) -> tuple[str, Value]:
         """The batch in the layout of the graph, and as the function takes it; where these differ, an operation between."""
@@ -272,6 +273,20 @@ class Recorder:
             Operation(name, read.kind, read.call, tuple(v.id for v in inputs), tuple(ids), read.roles, read.attributes)
         )
         return outputs
+
+
+def turned(operations: Sequence[Operation]) -> list[Operation]:
+    """W x^T and the transposition that follows it are one dense layer: what vmap makes of `weight @ x`."""
+    readers = Counter(tensor for op in operations for tensor in op.inputs)
+    found: list[Operation] = []
+    for op in operations:
+        last = found[-1] if found else op
+        back = op.kind == "transpose" and op.attributes["perm"] == (1, 0) and op.inputs == last.outputs
+        if back and last.kind == "other" and "weight" in last.roles and readers[op.inputs[0]] == 1:
+            found[-1] = replace(last, kind="dense", outputs=op.outputs)
+        else:
+            found.append(op)
+    return found
 
 
 def performed(equation: Any, arrays: Sequence[Any]) -> list[Any]:

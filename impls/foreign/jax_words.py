@@ -117,7 +117,10 @@ def dot(call: str, given: Mapping[str, Any], reader: Reader) -> Word:
     ((left, right), (batch, _)) = given["dimension_numbers"]
     x, weight = reader.inputs
     call = written(call, contracting=(ints(left), ints(right)))
-    plain = not batch and ints(left) == (1,) and len(x.array.shape) == 2 and len(weight.array.shape) == 2
+    flat = not batch and len(x.array.shape) == 2 and len(weight.array.shape) == 2
+    if flat and ints(right) == (1,) and x.not_from_x and not weight.not_from_x:  # W x^T, as vmap writes `weight @ x`
+        return Word("other", call, {"x": 1, "weight": 0}, {"weight_layout": "OI" if ints(left) == (1,) else "IO"})
+    plain = flat and ints(left) == (1,)
     if not plain or x.not_from_x or not weight.not_from_x:
         return Word("other", call)
     return Word("dense", call, {"x": 0, "weight": 1}, {"weight_layout": "IO" if ints(right) == (0,) else "OI"})

@@ -79,7 +79,10 @@ def likely(share: float, rate: float, count: int) -> bool:
 
 
 def kept_and_lost(drop: Reading) -> int:
-    return max(1, int((drop.x != 0).sum()))
+    """How many draws there were: one for each number that was there, or for each map."""
+    assert isinstance(drop.layer, Dropped)
+    there = drop.x != 0
+    return max(1, int(there.any(axis=(2, 3)).sum() if drop.layer.maps else there.sum()))
 
 
 def rate_of(share: float, count: int) -> float:

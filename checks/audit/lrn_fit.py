@@ -40,6 +40,8 @@ def fitted_norms(name: str, x: Array, y: Array) -> Iterator[Layer]:
             sums, ratios, used = sampled(x, total, ratio)
             if used and (fit := straightest(sums, ratios)):
                 k, alpha, beta = fit
+                if abs(k) < 1e-3 * alpha * float(sums.mean()):
+                    yield make(0.0, nice(alpha), nice(beta))
                 yield make(nice(k), nice(alpha), nice(beta))
                 yield make(k, alpha, beta)
 
@@ -139,7 +141,7 @@ def straightest(sums: Array, ratios: Array) -> tuple[float, float, float] | None
     if residual(best) > STRAIGHT:
         return None
     k, alpha = ends(sums, ratios ** (1 / best))
-    return k, alpha, best
+    return (k, alpha, best) if alpha > 0 else None
 
 
 def ends(sums: Array, values: Array) -> tuple[float, float]:

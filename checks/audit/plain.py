@@ -200,11 +200,23 @@ def scaled(name: str, x: Array, y: Array) -> Iterator[Candidate]:
     """x * a + b with one a and b, or one for each of a few channels."""
     channels = [slice(None)] if x.shape[1] > 4 else [slice(None), *(slice(c, c + 1) for c in range(x.shape[1]))]
     (a, b), *each = (line64(x[:, c].ravel(), y[:, c].ravel()) for c in channels)
-    largest = float(np.abs(y).max())
     for lines in ([(a, b)], each) if each else ([(a, b)],):
-        tidied = [(tidy(a), tidy(b) if abs(b) > 1e-6 * largest else 0.0) for a, b in lines]
-        for scales, shifts in (zip(*tidied, strict=True), zip(*lines, strict=True)):
-            yield Affine(name, scales, shifts), {}
+        for change in (written, through_zero, exact):
+            changed = [change(*line) for line in lines]
+            yield Affine(name, tuple(a for a, _ in changed), tuple(b for _, b in changed)), {}
+
+
+def written(a: float, b: float) -> tuple[float, float]:
+    """As a person will have written it."""
+    return tidy(a), tidy(b) if abs(b) > 1e-5 * abs(a) else 0.0
+
+
+def through_zero(a: float, b: float) -> tuple[float, float]:
+    return (a, 0.0) if abs(b) <= 1e-5 * abs(a) else (a, b)
+
+
+def exact(a: float, b: float) -> tuple[float, float]:
+    return a, b
 
 
 def per_channel(segment: Segment, tape: Tape, name: str, x: Array, y: Array) -> Iterator[Candidate]:

@@ -85,7 +85,9 @@ def unexplained(segment: Segment, x: Array, y: Array, why: str) -> Reading:
     return Reading(Unexplained(segment.name, says=f"{label}: {why}"), segment, x, y)
 
 
-def judge(layer: Layer, params: Params, x: Array, y: Array, coarser: float = 1.0, carried: bool = False) -> float | None:
+def judge(
+    layer: Layer, params: Params, x: Array, y: Array, coarser: float = 1.0, carried: bool = False
+) -> float | None:
     """The share of the bound that is used, where the layer explains y; None where it does not.
 
     carried: the bound of a normalisation whose sum of squares is carried along from map to map.

@@ -172,7 +172,10 @@ def affine(layer: Layer, shape: Shape, tricks: Sequence[str], activation: str | 
             if not (same := is_same(layer, shape)) and any(map(any, padding)):
                 before = [layers.ZeroPadding2D(padding, name=f"{name}_pad")]
             common |= {"padding": "same" if same else "valid", "groups": layer.groups}
-            common |= {"dilation_rate": layer.dilation} if isinstance(layer, Dilated) else {}
+            if isinstance(layer, Dilated):
+                if layer.stride > 1:
+                    raise Unsupported(f"{name}: Keras has no convolution with both a stride and a dilation")
+                common |= {"dilation_rate": layer.dilation}
             kind = TrickConv2D if own else layers.Conv2D
             extra = {"tricks": own} if own else {}
             return [*before, kind(layer.channels, layer.kernel, layer.stride, **common, **extra)]

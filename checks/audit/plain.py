@@ -34,6 +34,7 @@ from .tape import Tape
 Array = np.ndarray
 Candidate = tuple[Layer, dict[str, Array]]
 FEW = 4  # channels that can be an image's
+ENOUGH = 8  # numbers of a channel from which a line through them says something
 
 
 def candidates(segment: Segment, tape: Tape, x: Array, y: Array) -> Iterator[Candidate]:
@@ -134,8 +135,11 @@ def alike(segment: Segment, tape: Tape, name: str, x: Array, y: Array) -> Iterat
                 yield Reordered(name, order), {}
     if dropped := as_dropout(name, x, y):
         yield dropped, {}
-    if any(made_of_parameters(op, tape) for op in segment.operations) and x.shape[1] > FEW:
-        yield from per_channel(segment, tape, name, x, y)
+    if bias := added(segment, tape, x, y):
+        yield Bias(name), bias
+    own = any(made_of_parameters(op, tape) for op in segment.operations)
+    if own and (x.shape[1] > FEW or segment.operations[0].kind == "batch_norm"):
+        yield from per_channel(name, x, y)
     yield from scaled(name, x, y)
     for function in ("abs", *FUNCTIONS):
         for slope in slopes(function, x, y):
@@ -144,7 +148,8 @@ def alike(segment: Segment, tape: Tape, name: str, x: Array, y: Array) -> Iterat
     yield Softmax(name), {}
     yield SoftmaxOver(name, 0), {}
     yield LogSoftmax(name), {}
-    yield from per_channel(segment, tape, name, x, y)
+    if x.size >= ENOUGH * x.shape[1]:
+        yield from per_channel(name, x, y)
 
 
 def made_of_parameters(op: Operation, tape: Tape) -> bool:
@@ -219,13 +224,9 @@ def exact(a: float, b: float) -> tuple[float, float]:
     return a, b
 
 
-def per_channel(segment: Segment, tape: Tape, name: str, x: Array, y: Array) -> Iterator[Candidate]:
-    """y = a_c x + b_c: a bias added by itself, or batch normalisation at inference."""
-    if x.ndim not in (2, 4) or x.shape[1] > 100_000:
-        return
-    if bias := added(segment, tape, x, y):
-        yield Bias(name), bias
-    if x.shape[1] <= 10_000:
+def per_channel(name: str, x: Array, y: Array) -> Iterator[Candidate]:
+    """y = a_c x + b_c: batch normalisation at inference."""
+    if x.ndim in (2, 4) and x.shape[1] <= 10_000:
         ends = [line64(x[:, c].ravel(), y[:, c].ravel()) for c in range(x.shape[1])]
         weight, shift = (np.array(values) for values in zip(*ends, strict=True))
         yield ChannelNorm(name), {f"{name}.weight": weight, f"{name}.bias": shift}

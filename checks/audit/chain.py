@@ -85,8 +85,8 @@ def cut(operations: Sequence[Operation], start: str, end: str, tape: Tape) -> li
             left[tensor] -= 1
         alive |= set(op.outputs) & tape.fed
         alive = {tensor for tensor in alive if left.get(tensor, 0)}
-        if len(alive) == 1 and is_real(*alive, tape):
-            (carrier,) = alive
+        carrier = min(alive, default="")
+        if len(alive) == 1 and is_real(carrier, tape):
             if carrier != start:
                 segments.append(Segment(start, carrier, tuple(held)))
             start, held = carrier, []

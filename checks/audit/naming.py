@@ -123,7 +123,8 @@ def pairs_for(
     """Two mistakes in one place that make these facts together, and only one such pair up to order; else no name."""
     layer = next(iter(group)).layer
     here = [pose for pose in poses if pose.layer == layer or {f.layer for f in pose.facts} & {layer}]
-    tried, found = 0, []
+    found: list[Cause] = []
+    tried = 0
     for first in here:
         for second in here:
             if second.trap is first.trap or tried >= MOST:

@@ -305,14 +305,16 @@ def pools(name: str, x: Array, y: Array) -> Iterator[Layer]:
     if y.shape[2] == y.shape[3]:
         yield AdaptivePool(name, y.shape[2], True)
         yield AdaptivePool(name, y.shape[2], False)
+    yield from (layer for layer in uncommon_pools(name) if makes(layer, x, y))
+
+
+def uncommon_pools(name: str) -> Iterator[Layer]:
+    """Means that count their padding, and maxima with zeros of their own on each side."""
     for kernel, stride in ((3, 2), (2, 2), (3, 3), (3, 1)):
         for padding in range(1, kernel):
-            if makes(layer := PaddedMean(name, kernel, stride, padding), x, y):
-                yield layer
+            yield PaddedMean(name, kernel, stride, padding)
         for above, below, left, right in itertools.product(range(kernel), repeat=4):
-            border = ((above, below), (left, right))
-            if makes(layer := BorderedPool(name, kernel, stride, border=border), x, y):
-                yield layer
+            yield BorderedPool(name, kernel, stride, border=((above, below), (left, right)))
 
 
 def makes(layer: Layer, x: Array, y: Array) -> bool:

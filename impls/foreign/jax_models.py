@@ -202,7 +202,9 @@ class Recorder:
         start, images = self.images(x)
         consts = [self.kept(Value(f"const:{i}", value, not_from_x=True)) for i, value in enumerate(self.traced.consts)]
         outputs = self.evaluate(self.traced.jaxpr, consts, [*params, images])
-        return Graph(turned(self.operations), self.tensors, start, tuple(v.id for v in outputs), self.layout, self.dtypes)
+        return Graph(
+            turned(self.operations), self.tensors, start, tuple(v.id for v in outputs), self.layout, self.dtypes
+        )
 
     def images(self, x: Array) -> tuple[str, Value]:
         """The batch in the layout of the graph, and as the function takes it; where these differ, an operation between."""

@@ -246,7 +246,7 @@ class Judged:
 
     def deviations(self) -> Iterator[Deviation]:
         """From the nearest variant, then what that variant itself does otherwise than the paper."""
-        gathered = [*self.match.differences, *self.quirks(), *self.first()]
+        gathered = [*self.match.differences, *self.quirks(), *self.first(self.match.network)]
         if not (self.subject.trains or self.shows_dropout()):
             gathered = [d for d in gathered if not self.about_dropout(d)]
         where = {d.fact: d for d in gathered}
@@ -257,7 +257,7 @@ class Judged:
         begun = [f for f in where if f.kind == "initial"]
         common = Counter(trap for fact in begun for trap in fact.value[1])
         for fact in begun:
-            yield self.initially(fact, common)
+            yield self.initially(fact, common, self.match.network)
         yield from self.conventions(set(where))
 
     def shows_dropout(self) -> bool:
@@ -295,29 +295,25 @@ class Judged:
             elif weight:
                 seen[weight] = name
 
-    def first(self) -> Iterator[Difference]:
-        """Parameters that begin otherwise than the paper's."""
+    def first(self, network: Network) -> Iterator[Difference]:
+        """Parameters that begin otherwise than those of `network`, the nearest variant or the paper."""
         names = {i: name for name, i in self.index.items()}
         for i, reading in enumerate(self.readings):
             name = names.get(i, "")
-            if not isinstance(reading.layer, AFFINE) or not isinstance(self.layer(name), AFFINE):
+            if name not in network.names() or not isinstance(network[name], AFFINE):
+                continue
+            if not isinstance(reading.layer, AFFINE):
                 continue
             for role, origin in reading.origin.items():
                 if origin in self.initial and self.initial[origin].size > 1:
                     traps = first_values.unlike_the_paper(
-                        self.network_as_found(name, reading), name, role, self.initial[origin]
+                        as_found(network[name], reading), name, role, self.initial[origin]
                     )
                     if traps is not None:
                         yield Difference(Fact("initial", name, role, (origin, traps)), i, name)
 
     def layer(self, name: str) -> Layer | None:
         return self.match.network[name] if name else None
-
-    def network_as_found(self, name: str, reading: Reading) -> Network:
-        """The expected layer alone with the found one's sizes: laws depend on how many products are summed."""
-        wanted, layer = self.match.network[name], reading.layer
-        keep = {f: getattr(wanted, f) for f in ("name", "init_std", "init_bias", "init_bias_std")}
-        return Network(self.match.name, reading.shape, (replace(layer, **keep),))
 
     # Deviations in words
 
@@ -436,11 +432,11 @@ class Judged:
             "the weights as they are stored" if fact.what not in BY_ID else f"not so: {BY_ID[fact.what].says}",
         )
 
-    def initially(self, fact: Fact, common: Mapping[str, int]) -> Deviation:
+    def initially(self, fact: Fact, common: Mapping[str, int], network: Network) -> Deviation:
         """A parameter that begins otherwise. common: parameters that follow each law; of several the most common is named."""
         origin, traps = fact.value
         traps = sorted(traps, key=lambda trap: -common[trap])
-        layer = self.match.network[fact.layer]
+        layer = network[fact.layer]
         law = first_values.expected_laws(layer, fact.what)[0]
         found, want = (
             f"{fact.what}: {text}"
@@ -476,6 +472,16 @@ class Judged:
         shapes |= {d.expected: self.readings[d.found].shape for d in own if d.expected and d.found is not None}
         for cause in naming.causes(where, paper, shapes):
             for one in self.deviation(cause, where, paper):
+                yield replace(
+                    one, kind=CONVENTION, agrees_with=tuple(dict.fromkeys((self.match.name, *one.agrees_with)))
+                )
+
+        begun = [d.fact for d in self.first(paper)]
+        common = Counter(trap for fact in begun for trap in fact.value[1])
+        own_laws = {(fact.layer, fact.what) for fact in found if fact.kind == "initial"}
+        for fact in begun:
+            if (fact.layer, fact.what) not in own_laws:
+                one = self.initially(fact, common, paper)
                 yield replace(
                     one, kind=CONVENTION, agrees_with=tuple(dict.fromkeys((self.match.name, *one.agrees_with)))
                 )
@@ -577,6 +583,12 @@ UNSAID = {
     "input-bfloat16": "Only its input is rounded.",
     "float64": "It is computed in double precision.",
 }
+
+
+def as_found(wanted: Layer, reading: Reading) -> Network:
+    """The expected layer alone with the found one's sizes: laws depend on how many products are summed."""
+    keep = {f: getattr(wanted, f) for f in ("name", "init_std", "init_bias", "init_bias_std")}
+    return Network(wanted.name, reading.shape, (replace(reading.layer, **keep),))
 
 
 def mended(found: Layer, expected: Layer, field: str) -> Layer:

@@ -25,7 +25,7 @@ def add_parser(commands: Any) -> None:
         "--framework", action="append", default=[], metavar="F", help="may be repeated; default: all that are installed"
     )
     traps.add_argument("--trap", action="append", default=[], metavar="ID", help="this one only; may be repeated")
-    traps.add_argument("--pairs", type=natural, default=0, metavar="N", help="and N pairs of mistakes; default: 0")
+    traps.add_argument("--pairs", type=natural, default=0, metavar="N", help="and N pairs of mistakes, dealt to the frameworks in turn; default: 0")
     traps.add_argument(
         "--clean",
         type=natural,
@@ -90,14 +90,15 @@ def tries(frameworks: tuple[str, ...], ids: list[str], options: argparse.Namespa
     pairs: list[Any] = []
     alarms: list[Any] = []
     clean = 0
-    for framework in frameworks:
+    for turn, framework in enumerate(frameworks):
         pose = partial(poses.posed, framework)
         told = progress.watch(
             trial.singles(framework, pose, ids, options.seed), lambda one: f"{one.framework}: {one.trap}", len(ids)
         )
         singles += told
-        judged = (trial.judge(case, framework, pose, options.seed) for case in cases)
-        pairs += progress.watch(judged, lambda one: f"{one.framework}: {one.trap}", len(cases))
+        own = cases[turn :: len(frameworks)]  # dealt in turn
+        judged = (trial.judge(case, framework, pose, options.seed) for case in own)
+        pairs += progress.watch(judged, lambda one: f"{one.framework}: {one.trap}", len(own))
         if options.clean:
             total = len(trial.grounds(options.clean))
             audits = progress.watch(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ FIGURE = "wild.svg"
 
 def document(outcomes: Sequence[Outcome]) -> str:
     """The whole report, without a line feed at the end; of what does not agree with its source only that it does not."""
-    good = [one for one in outcomes if one.agrees and one.audit is not None]
+    good = read_whole(outcomes)
     subjects = [one for one in good if not one.subject.control]
     controls = [one for one in good if one.subject.control]
     parts = [
@@ -50,6 +51,7 @@ def document(outcomes: Sequence[Outcome]) -> str:
         *(chapter(one) for one in subjects),
         f"## Controls\n\n{CONTROLS}\n\n{overview(controls)}" if controls else "",
         *(chapter(one) for one in controls),
+        others(outcomes),
         refusals(outcomes),
         unpublished(outcomes),
         absent(outcomes),
@@ -57,6 +59,11 @@ def document(outcomes: Sequence[Outcome]) -> str:
         AGAIN,
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def read_whole(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Those that were audited as AlexNets and agree with their source."""
+    return [one for one in outcomes if one.agrees and one.audit is not None and not one.subject.another]
 
 
 FAR = (
@@ -82,7 +89,7 @@ reading by hand in `impls/foreign/published.py`, and fails if one differs."""
 
 
 def lead(outcomes: Sequence[Outcome]) -> str:
-    good = [one for one in outcomes if one.agrees and one.audit is not None and not one.subject.control]
+    good = [one for one in read_whole(outcomes) if not one.subject.control]
     packages = {one.subject.package for one in good}
     clean = sum(not deviating(one) for one in good)
     where = sum(len(one.subject.facts) for one in outcomes if one.agrees)
@@ -236,6 +243,17 @@ def cause_lines(facts: Sequence[Fact], audit: Audit) -> Iterator[str]:
             yield f"- {code(fact.trap)}: {prose(next(iter(causes)))}"
 
 
+def others(outcomes: Sequence[Outcome]) -> str:
+    """Networks that an audit has to find to be no AlexNet, whatever they are called."""
+    rows = [
+        f"- **{escape(title(one.subject))}** ({escape(one.subject.licence)}): {escape(one.subject.about)} In one line: "
+        f"{prose(one.audit.notes[0])}"
+        for one in outcomes
+        if one.agrees and one.subject.another and one.audit is not None
+    ]
+    return "\n".join(["## Too little of it to be judged", "", *rows]) if rows else ""
+
+
 def refusals(outcomes: Sequence[Outcome]) -> str:
     refused = [one for one in outcomes if one.agrees and one.refused]
     if not refused:
@@ -291,7 +309,7 @@ def matrix(outcomes: Sequence[Outcome]) -> Figure:
     """Published AlexNets by aspects of the paper's network; colours say whose choice each is."""
     from . import plots
 
-    shown = [one for one in outcomes if one.agrees and one.audit is not None]
+    shown = read_whole(outcomes)
     rows = [("the paper", [(text, EQUAL) for text in PAPER])]
     rows += [(title(one.subject), [cell(aspect, one) for aspect in ASPECTS]) for one in shown]
     widths = (1.5, 1.75, 1.25, 1.45, 1.35, 1.55, 1.3, 0.95, 1.75)
@@ -341,8 +359,6 @@ def cell(aspect: str, outcome: Outcome) -> tuple[str, str]:
     state = DEVIATION if DEVIATION in kinds else CONVENTION if kinds else EQUAL
     if text == dict(zip(ASPECTS, PAPER, strict=True))[aspect]:
         return text, EQUAL  # as the paper has it, whatever the nearest variant has
-    if aspect == "first values" and state == EQUAL and outcome.audit.nearest_variant == "one-weird-trick":
-        return "torch's defaults", CONVENTION
     return text, state
 
 
@@ -413,21 +429,34 @@ def dropped(audit: Audit) -> str:
 
 def output(audit: Audit) -> str:
     known = reads(audit)
-    return known.get("prob", "logits" if "fc8" in known else "five maps")
+    return known.get("prob", "logits" if "fc8" in known else "maps")
 
 
 def first_values(audit: Audit) -> str:
-    """The laws of the weights, those of most layers first."""
+    """The laws of the weights, those of most layers first; the paper's words only where all parameters follow its laws."""
     if any("first values" in note and "not judged" in note for note in audit.notes) or audit.target.endswith(".onnx"):
         return NOT_JUDGED
-    laws = [one.trap for one in audit.deviations if one.trap.startswith("init-") and one.found.startswith("weight")]
-    most = sorted(dict.fromkeys(laws), key=lambda trap: -laws.count(trap))
-    return "\n".join(LAWS.get(trap, trap.removeprefix("init-").replace("-", " ")) for trap in most[:2]) or PAPER[-1]
+    begun = [one for one in audit.deviations if one.trap.startswith("init-")]
+    if not begun:
+        return PAPER[-1]
+    laws = {one.layer: law(one) for one in begun if one.found.startswith("weight")}
+    layers = [n for n, text in reads(audit).items() if text.startswith(("convolution", "dense"))]
+    counted = Counter(laws.get(layer, OWN_LAW) for layer in layers)
+    most = [text for text, _ in counted.most_common(2)]
+    return "\n".join(most if laws else [OWN_LAW, "other biases"])
 
 
+def law(one: Deviation) -> str:
+    """The law that weights begin with, in a cell's few words; one without a name by its shape and spread."""
+    if one.trap != "init-other":
+        return LAWS.get(one.trap, one.trap.removeprefix("init-").replace("-", " "))
+    known = re.search(r"weight: (\w+).*std (\S+)", one.found)
+    return f"{known[1]}, std {known[2]}" if known else "another law"
+
+
+OWN_LAW = "N(0, 0.01)"  # the paper's
 LAWS = {
-    "init-other": "N(0, 0.005), cut",
-    "init-std-001": "N(0, 0.01)",
+    "init-std-001": OWN_LAW,
     "init-he-uniform": "He uniform",
     "init-glorot-uniform": "Glorot uniform",
     "init-torch-uniform": "±1 / √fan in",
@@ -447,7 +476,7 @@ def write(outcomes: Sequence[Outcome], path: Path) -> None:
     from . import plots
 
     text = document(outcomes)
-    if any(one.agrees and one.audit is not None for one in outcomes):
+    if read_whole(outcomes):
         plots.save(matrix(outcomes), files.folder(path.parent / "figures") / FIGURE)
     files.write(path, text + "\n")
 

@@ -56,7 +56,12 @@ def differences(outcome: Outcome) -> Iterator[str]:
         yield f"it could not be audited: {outcome.refused}"
         return
     if audit.verdict == ANOTHER:
-        yield next(iter(audit.notes), ANOTHER)
+        said = next(iter(audit.notes), ANOTHER)
+        if not subject.another or subject.another not in said:
+            yield said
+        return
+    if subject.another:
+        yield f"found {audit.verdict!r} beside {audit.nearest_variant}, expected no AlexNet: {subject.another!r}"
         return
     if audit.nearest_variant != subject.nearest:
         yield f"nearest variant: found {audit.nearest_variant}, the source says {subject.nearest}"

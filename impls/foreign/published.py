@@ -41,7 +41,8 @@ class Published:
     """One subject. `target`: what `alexnet-parity audit` is given; a path below site-packages for a file in a package.
 
     files: path below site-packages -> SHA-256 of what was read. nearest: the variant that it has to come out as, "" where
-    `refused`, a part of the line that the audit has to end with, or where no audit is expected to find an AlexNet.
+    `refused`, a part of the line that the audit has to end with, or `another`, a part of what an audit says of a network that is
+    no AlexNet.
     unseen: what its source says and an audit of this target cannot see, and why. control: no AlexNet by name, audited to see
     that an audit does not call everything clean. environment: variables that its process needs.
     cites: the paper that its own source names.
@@ -59,6 +60,7 @@ class Published:
     input_shape: tuple[int, int, int, int] | None = IMAGES
     unseen: tuple[str, ...] = ()
     refused: str = ""
+    another: str = ""
     control: bool = False
     environment: tuple[tuple[str, str], ...] = ()
     cites: str = ""
@@ -151,7 +153,7 @@ def pad_2(lines: str) -> Fact:
 
 
 def one_weird_trick(conv1: str, conv2: str, conv4: str, convs: str, dropout: str, end: str) -> tuple[Fact, ...]:
-    """torchvision's network and all that it does otherwise than the paper, each with its lines."""
+    """torchvision's layers and all that they do otherwise than the paper, each with its lines; first values apart."""
     before = "a dropout before each of the two hidden dense layers; the paper has it behind them"
     return (
         pad_2(conv1),
@@ -164,6 +166,13 @@ def one_weird_trick(conv1: str, conv2: str, conv4: str, convs: str, dropout: str
 
 def begins(trap: str, layers: Sequence[str], lines: str, says: str, kind: str = DEVIATION) -> Fact:
     return Fact(tuple(layers), trap, kind, lines, says)
+
+
+def begins_as_torch(layers: Sequence[str], lines: str) -> tuple[Fact, ...]:
+    """torch's own first values where the nearest variant has them too: nobody's mistake, and not the paper's laws."""
+    modules = "nn.Conv2d and nn.Linear" if "conv1" in layers else "nn.Linear"
+    says = f"{modules} and no initialiser: torch's default, uniform within 1 / sqrt(fan in)"
+    return tuple(begins(trap, layers, lines, says, CONVENTION) for trap in ("init-torch-uniform", "init-bias-uniform"))
 
 
 def begins_with_zero_biases(layers: Sequence[str], lines: str, says: str) -> tuple[Fact, ...]:
@@ -230,8 +239,11 @@ def in_torch() -> Iterator[Published]:
         "The network that most people know as AlexNet: the widths of 'One weird trick', no response normalisation.",
         TORCHVISION,
         "one-weird-trick",
-        one_weird_trick(
-            f"{place}:22", f"{place}:25", f"{place}:30", f"{place}:22-34", f"{place}:38, 41", f"{place}:44"
+        (
+            *one_weird_trick(
+                f"{place}:22", f"{place}:25", f"{place}:30", f"{place}:22-34", f"{place}:38, 41", f"{place}:44"
+            ),
+            *begins_as_torch((*CONVS, *DENSE), f"{place}:22, 25, 28, 30, 32, 39, 42, 44"),
         ),
         unseen=("its adaptive pooling to 6 x 6 (line 36) is the identity on images of 224 and of 227",),
         cites=OWT,
@@ -289,6 +301,7 @@ def in_torch() -> Iterator[Published]:
             logits(f"{place}:116-117"),
             begins("init-he-uniform", CONVS, f"{place}:186", "kaiming_uniform_ with its own defaults"),
             *begins_with_zero_biases(CONVS, f"{place}:187-188", "biases of the convolutions set to 0"),
+            *begins_as_torch(DENSE, f"{place}:73-75, 109-111"),
         ),
         unseen=(f"pooling rounds up ({ceil}), which changes nothing at 55, 27 and 13",),
         cites=OWT,
@@ -322,9 +335,6 @@ def in_torch() -> Iterator[Published]:
     )
     place = "pretrainedmodels/models/torchvision_models.py"
     same = "torchvision/models/alexnet.py"
-    owt = one_weird_trick(
-        f"{same}:22", f"{same}:25", f"{same}:30", f"{same}:22-34", f"{place}:147, 150", f"{place}:156-157"
-    )
     yield Published(
         "pretrainedmodels",
         "pretrainedmodels",
@@ -334,7 +344,12 @@ def in_torch() -> Iterator[Published]:
         "torchvision's network with its modules renamed and its forward replaced on the instance (lines 131-168).",
         PRETRAINED | TORCHVISION,
         "one-weird-trick",
-        owt,
+        (
+            *one_weird_trick(
+                f"{same}:22", f"{same}:25", f"{same}:30", f"{same}:22-34", f"{place}:147, 150", f"{place}:156-157"
+            ),
+            *begins_as_torch((*CONVS, *DENSE), f"{same}:22, 25, 28, 30, 32, 39, 42, 44; {place}:175"),
+        ),
         unseen=("torchvision's adaptive pooling stays behind as a module that is never called",),
         cites=OWT,
     )
@@ -348,31 +363,23 @@ def in_torch() -> Iterator[Published]:
         "The layers of an early torchvision, before adaptive pooling; not Caffe's network.",
         PTCAFFE,
         "one-weird-trick",
-        one_weird_trick(
-            f"{place}:16", f"{place}:19", f"{place}:24", f"{place}:16-28", f"{place}:31, 34", f"{place}:37"
+        (
+            *one_weird_trick(
+                f"{place}:16", f"{place}:19", f"{place}:24", f"{place}:16-28", f"{place}:31, 34", f"{place}:37"
+            ),
+            *begins_as_torch((*CONVS, *DENSE), f"{place}:16, 19, 22, 24, 26, 32, 35, 37"),
         ),
     )
-    place = "lpips/pretrained_networks.py"
-    slices = f"{place}:74-75, 88-94"
-    left_out = "only torchvision's first twelve modules are kept: what follows the last convolution's ReLU is not there"
     yield Published(
         "lpips",
         "lpips",
         "0.1.4",
         "BSD-2-Clause",
         "lpips.pretrained_networks:alexnet(pretrained=False)",
-        "torchvision's convolutions alone, which return the five ReLUs' maps: a trunk by design.",
+        "torchvision's convolutions alone, by design: its first twelve modules are kept (lines 66-75) and the five ReLUs' maps "
+        "returned (lines 80-94), so that neither the last pooling nor any dense layer is there.",
         LPIPS | TORCHVISION,
-        "one-weird-trick",
-        (
-            *(f for f in owt if f.trap not in ("dropout-before-dense", "softmax-missing")),
-            Fact(("prob",), "softmax-missing", CONVENTION, slices, left_out),
-            Fact(("pool5",), "pool-missing", DEVIATION, slices, left_out),
-            Fact(("flatten", "fc6", "fc8"), "layer-missing", DEVIATION, slices, left_out),
-            Fact(("drop6", "drop7"), "dropout-missing", DEVIATION, slices, left_out),
-            Fact(("relu6",), "relu-missing", DEVIATION, slices, left_out),
-            Fact(("fc7",), "dense-missing", DEVIATION, slices, left_out),
-        ),
+        another="found 5 convolutions and 0 dense layers, of which 5 have a place in the nearest variant, one-weird-trick",
     )
 
 

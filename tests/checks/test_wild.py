@@ -19,7 +19,7 @@ from alexnet_parity.reference import variants
 from alexnet_parity.reports import wild as report
 
 SUBJECTS = published.subjects()
-AUDITED = [subject for subject in SUBJECTS if not subject.refused]
+AUDITED = [subject for subject in SUBJECTS if not (subject.refused or subject.another)]
 by_name = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
 
 
@@ -85,8 +85,9 @@ def outcome_of(subject: Published, audit: Audit | None) -> wild.Outcome:
 
 @by_name
 def test_a_reading_speaks_of_the_catalogues_traps_and_the_variants_layers(subject):
-    if subject.refused:
+    if subject.refused or subject.another:
         assert not subject.facts
+        assert not subject.nearest
         return
     known = {*variants.variant(subject.nearest).names(), *variants.variant("paper").names()}
     traps = {trap for _, trap, _ in subject.expected()}
@@ -141,6 +142,25 @@ def test_what_is_no_alexnet_or_could_not_be_audited_disagrees(tmp_path):
     other = dataclasses.replace(audit_of(subject), verdict=ANOTHER, deviations=(), notes=("no AlexNet: found 3",))
     assert outcome_of(subject, other).disagreements == ("no AlexNet: found 3",)
     assert wild.Outcome(subject, refused="it raised").disagreements == ("it could not be audited: it raised",)
+
+
+def test_no_alexnet_has_to_be_said_where_it_is_expected_and_of_what_is_expected(tmp_path):
+    subject = installed(tmp_path, facts=(), nearest="", another="found 5 convolutions and 0 dense layers")
+    whole = audit_of(installed(tmp_path))
+    trunk = dataclasses.replace(
+        whole, verdict=ANOTHER, deviations=(), notes=("no AlexNet: found 5 convolutions and 0 dense layers | <b>",)
+    )
+    good = outcome_of(subject, trunk)
+    assert good.agrees
+    text = report.document([good])
+    assert "found 5 convolutions and 0 dense layers \\| \\<b\\>" in text
+    assert f"### {report.title(subject)}" not in text
+    assert not report.read_whole([good])
+    other = dataclasses.replace(trunk, notes=("no AlexNet: found 13 convolutions and 3 dense layers",))
+    assert outcome_of(subject, other).disagreements == other.notes
+    (says,) = outcome_of(subject, whole).disagreements
+    assert "expected no AlexNet" in says
+    assert not wild.Outcome(subject, refused="it raised").agrees
 
 
 def test_a_refusal_has_to_be_the_expected_one(tmp_path):
@@ -247,6 +267,42 @@ def test_cells_say_what_the_network_has_and_whose_choice_it_is(tmp_path):
     assert cells["dropout"] == ("0.2, behind", report.EQUAL)
     assert cells["output"] == ("logits", CONVENTION)
     assert report.cell("dense", outcome_of(*with_deviation(tmp_path, "fc7", "units-1024"))) == cells["dense"]
+
+
+UNIFORM = "weight: uniform within +-0.1, mean 0, std 0.03"
+BIASES = "bias: uniform within +-0.1, mean 0, std 0.03"
+WEIGHTED = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+
+
+@pytest.mark.parametrize(
+    ("begun", "text", "state"),
+    [
+        ((), "N(0, 0.01)\nbiases 0 or 1", report.EQUAL),
+        ([(n, "init-torch-uniform", CONVENTION, UNIFORM) for n in WEIGHTED], "±1 / √fan in", CONVENTION),
+        ([(n, "init-torch-uniform", DEVIATION, UNIFORM) for n in WEIGHTED[:5]], "±1 / √fan in\nN(0, 0.01)", DEVIATION),
+        ([(n, "init-std-001", CONVENTION, "weight: normal") for n in WEIGHTED], "N(0, 0.01)", CONVENTION),
+        ([("conv1", "init-bias-uniform", CONVENTION, BIASES)], "N(0, 0.01)\nother biases", CONVENTION),
+        (
+            [(n, "init-other", DEVIATION, "weight: truncated, mean 7.9e-06, std 0.00439") for n in WEIGHTED],
+            "truncated, std 0.00439",
+            DEVIATION,
+        ),
+    ],
+    ids=("the paper's", "torch's", "half torch's", "the paper's weights by name", "biases alone", "no known law"),
+)
+def test_first_values_are_the_papers_only_where_nothing_begins_otherwise(tmp_path, begun, text, state):
+    subject = installed(tmp_path, nearest="one-weird-trick")
+    audit = dataclasses.replace(audit_of(subject), deviations=tuple(deviation(*one) for one in begun))
+    assert report.cell("first values", outcome_of(subject, audit)) == (text, state)
+
+
+@pytest.mark.parametrize("subject", AUDITED, ids=lambda subject: subject.name)
+def test_no_cell_says_that_a_subject_begins_as_the_paper_where_its_reading_says_otherwise(subject):
+    audit = audit_of(subject)
+    begun = [dataclasses.replace(d, found=UNIFORM) if d.trap in report.LAWS else d for d in audit.deviations]
+    text, state = report.cell("first values", outcome_of(subject, dataclasses.replace(audit, deviations=tuple(begun))))
+    assert state != report.EQUAL or not any(trap.startswith("init-") for _, trap, _ in subject.expected())
+    assert text != report.PAPER[-1] or state == report.EQUAL
 
 
 def with_deviation(tmp_path, layer: str, trap: str) -> tuple[Published, Audit]:

@@ -25,7 +25,8 @@ def add_parser(commands: Any) -> None:
         "--framework", action="append", default=[], metavar="F", help="may be repeated; default: all that are installed"
     )
     traps.add_argument("--trap", action="append", default=[], metavar="ID", help="this one only; may be repeated")
-    traps.add_argument("--pairs", type=natural, default=0, metavar="N", help="and N pairs of mistakes, dealt to the frameworks in turn; default: 0")
+    dealt = "and N pairs of mistakes, dealt to the frameworks in turn; default: 0"
+    traps.add_argument("--pairs", type=natural, default=0, metavar="N", help=dealt)
     traps.add_argument(
         "--clean",
         type=natural,

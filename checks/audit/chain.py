@@ -150,7 +150,10 @@ def towers(segment: Segment, tape: Tape) -> list[Segment] | None:
         return None
     if not all(abreast([part.arrays(tape)[1] for part in parts]) for parts in zip(*chains, strict=True)):
         return None
-    steps = side_by_side(chains, len({b.start for b in branches}) == 1, tape)
+    shared = len({b.start for b in branches}) == 1
+    if not shared and not abreast([tape.array(b.start) for b in branches]):
+        return None
+    steps = side_by_side(chains, shared, tape)
     if steps[-1].parts and not beside(segment, branches, tape):
         return None
     return [*routes(segment, steps, branches, tape), *steps, *joins(segment, steps)]

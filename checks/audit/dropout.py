@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from ...reference.mistaken import Affine, RandomDropout
-from ...reference.spec import Dropout, Layer
+from ...reference.spec import Dense, Dropout, Layer
 from .atoms import Dropped, Unexplained
 from .reading import Reading
 
@@ -17,7 +17,26 @@ SURE = 5.0  # standard deviations of a share of numbers lost
 
 def at_inference_only(inference: list[Reading]) -> list[Reading]:
     """For what cannot be run in training mode: dropout that is always on is seen all the same."""
-    return [replace(r, layer=combined(r, r)) if isinstance(r.layer, Dropped) else r for r in inference]
+    found, dense = [], False
+    for r in inference:
+        dense = dense or isinstance(r.layer, Dense)
+        layer = combined(r, r) if isinstance(r.layer, Dropped) else r.layer
+        layer = as_a_factor(layer) if dense else layer
+        if found and {type(layer), type(found[-1].layer)} == {Dropout, RandomDropout}:
+            # ONNX: a node that does nothing, and a factor
+            random = layer if isinstance(layer, RandomDropout) else found[-1].layer
+            found[-1] = replace(r, layer=random, x=found[-1].x)
+        else:
+            found.append(replace(r, layer=layer))
+    return found
+
+
+def as_a_factor(layer: Layer) -> Layer:
+    """A product with what a usual rate keeps: the paper's way to use all units at inference."""
+    if not isinstance(layer, Affine) or len(layer.scale) != 1 or layer.shift != (0.0,):
+        return layer
+    rate = round(1 - layer.scale[0], 4)
+    return RandomDropout(layer.name, rate, factor=layer.scale[0], scaled=False) if rate in RATES else layer
 
 
 def with_dropout(inference: list[Reading], training: list[Reading]) -> list[Reading]:

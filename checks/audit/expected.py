@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...reference import variants
-from ...reference.spec import AFFINE, Dense, Network, Shape
+from ...reference.spec import AFFINE, Dense, Dropout, Network, Shape
 from .atoms import Unexplained
 from .facts import Difference, Step, align, differences, family, is_last_dense, steps
 
@@ -52,6 +52,15 @@ def match(name: str, found: Sequence[Step], shape: Shape) -> Match:
     ]
     anchors = sum(isinstance(e, AFFINE) and family(f) is family(e) for f, e in pairs)
     return Match(name, network, found_differences, cost, anchors)
+
+
+def without_dropout(match: Match, found: Sequence[Step]) -> Match:
+    """Less each dropout that was not found: at inference it is the identity, and nobody can tell."""
+    network = match.network
+    for difference in match.differences:
+        if difference.fact.kind == "missing" and isinstance(match.network[difference.expected], Dropout):
+            network = network.swap(difference.expected)
+    return dataclasses.replace(match, network=network, differences=tuple(differences(found, steps(network))))
 
 
 def price(difference: Difference, network: Network) -> float:

@@ -6,13 +6,27 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ...reference.mistaken import Affine, Border, BorderedConv, BorderedPool, Dilated, PaddedMean, Reordered
+from ...reference.mistaken import (
+    ORDERS,
+    AdaptivePool,
+    Affine,
+    Border,
+    BorderedConv,
+    BorderedPool,
+    ChannelNorm,
+    Dilated,
+    MapMean,
+    PaddedMean,
+    Reordered,
+)
 from ...reference.spec import AFFINE, Conv, Dense, Dropout, Flatten, Layer, Pool, Shape, borders
 from .atoms import Bias, Dropped, Padded, Rounded, Same, Unexplained
+from .plain import FEW, tidy
 from .reading import Reading
 from .tape import Tape
 
 Array = np.ndarray
+FLAT = ("hwc", "cwh", "whc", "hcw")  # orders of a flattening that are not the paper's
 
 
 @dataclass
@@ -59,10 +73,18 @@ class Merger:
         """An addition behind a layer is its bias, or its bias once more."""
         self.let_go()
         last = self.layers[-1] if self.layers else None
+        (vector,) = reading.params.values()
+        if last is not None and isinstance(last.layer, ChannelNorm):  # its shift, written as a step of its own
+            shift = f"{last.layer.name}.bias"
+            self.layers[-1] = replace(last, y=reading.y, params={**last.params, shift: last.params[shift] + vector})
+            return
+        if reading.x.ndim == 4 and reading.x.shape[1] <= FEW and not any(r.params for r in self.layers):  # of an image
+            shifts = tuple(tidy(float(v)) for v in vector)
+            self.layer(replace(reading, layer=Affine(reading.layer.name, (1.0,) * len(shifts), shifts), params={}))
+            return
         if last is None or not isinstance(last.layer, AFFINE):
             self.layers.append(replace(reading, layer=Unexplained(reading.layer.name, says="a vector is added")))
             return
-        (vector,) = reading.params.values()
         name, y = f"{last.layer.name}.bias", self.flattened(reading).y
         made = (t for op in reading.segment.operations for t in op.inputs if t not in self.tape.fed)
         origin = next((name for t in made for name in sorted(self.tape.origins(t))), "")
@@ -76,14 +98,18 @@ class Merger:
     def layer(self, reading: Reading) -> None:
         if self.held is not None:
             reading = self.joined(reading)
+        last = self.layers[-1] if self.layers else None
+        if last is not None and isinstance(last.layer, MapMean) and reading.x.ndim == 4:
+            self.layers[-1] = replace(last, layer=AdaptivePool(last.layer.name, 1, True), y=reading.x)
         if isinstance(reading.layer, Conv) and over_everything(reading):
             reading = self.as_dense(reading)
         reading = self.flattened(reading)
         if isinstance(reading.layer, Flatten) and self.flat:
             return
-        if (affine := self.one_affine(reading)) is not None:
-            self.layers[-1] = affine
-            return
+        for both in (self.one_affine, self.one_flattening):
+            if (one := both(reading)) is not None:
+                self.layers[-1] = one
+                return
         if (drop := self.one_dropout(reading)) is not None:
             self.layers[-1] = drop
             return
@@ -106,6 +132,17 @@ class Merger:
         scale, shift = np.broadcast_arrays(a * c, b * c + d)
         layer = Affine(last.layer.name, tuple(map(float, scale)), tuple(map(float, shift)))
         return replace(reading, layer=layer, x=last.x)
+
+    def one_flattening(self, reading: Reading) -> Reading | None:
+        """Maps turned and then flattened: flattened in another order."""
+        last = self.layers[-1] if self.layers else None
+        if last is None or not isinstance(last.layer, Reordered) or not isinstance(reading.layer, Flatten | Reordered):
+            return None
+        if reading.y.ndim != 2:
+            return None
+        orders = (order for order in FLAT if np.array_equal(ORDERS[order](last.x), reading.y))
+        order = next(orders, "") if last.x.ndim == 4 else ""
+        return replace(reading, layer=Reordered(last.layer.name, order), x=last.x) if order else None
 
     def one_dropout(self, reading: Reading) -> Reading | None:
         """Dropout written as two steps, the factor and the zeros in either order; None where it is not that."""

@@ -34,7 +34,9 @@ from .tape import Tape
 Array = np.ndarray
 Candidate = tuple[Layer, dict[str, Array]]
 FEW = 4  # channels that can be an image's
+NARROW = {"float16": 2.0**13, "bfloat16": 2.0**16}  # how much coarser they round
 ENOUGH = 8  # numbers of a channel from which a line through them says something
+LINES = ("add", "sub", "mul", "div", "batch_norm", "reshape", "identity")
 
 
 def candidates(segment: Segment, tape: Tape, x: Array, y: Array) -> Iterator[Candidate]:
@@ -42,6 +44,8 @@ def candidates(segment: Segment, tape: Tape, x: Array, y: Array) -> Iterator[Can
     name = segment.name
     hint = dropout_hint(segment)
     if x.shape == y.shape and np.array_equal(x, y):
+        if bias := added(segment, tape, x, y):
+            yield Bias(name), bias
         yield Same(name, hint=hint), {}
     elif len(x) == len(y) and x.size == y.size and np.array_equal(x.reshape(len(x), -1), y.reshape(len(y), -1)):
         yield (Flatten(name) if x.ndim > y.ndim == 2 else Same(name, hint=hint)), {}
@@ -138,9 +142,11 @@ def alike(segment: Segment, tape: Tape, name: str, x: Array, y: Array) -> Iterat
     if bias := added(segment, tape, x, y):
         yield Bias(name), bias
     own = any(made_of_parameters(op, tape) for op in segment.operations)
+    own = own and (x.size >= ENOUGH * x.shape[1] or lines_by_nature(segment, tape))
     if own and (x.shape[1] > FEW or segment.operations[0].kind == "batch_norm"):
         yield from per_channel(name, x, y)
-    yield from scaled(name, x, y)
+    if x.ndim == 4 or x.size >= ENOUGH * x.shape[1] or of_one_thing(segment, tape):
+        yield from scaled(name, x, y)
     for function in ("abs", *FUNCTIONS):
         for slope in slopes(function, x, y):
             yield Activation(name, function, slope), {}
@@ -232,6 +238,16 @@ def per_channel(name: str, x: Array, y: Array) -> Iterator[Candidate]:
         yield ChannelNorm(name), {f"{name}.weight": weight, f"{name}.bias": shift}
 
 
+def lines_by_nature(segment: Segment, tape: Tape) -> bool:
+    """Does every operation take one thing that depends on the input? Two points, all that two vectors have, prove no line."""
+    return all(len([t for t in op.inputs if t in tape.fed]) == 1 and op.kind in LINES for op in segment.operations)
+
+
+def of_one_thing(segment: Segment, tape: Tape) -> bool:
+    """Does no operation bring two things together that depend on the input?"""
+    return all(len([t for t in op.inputs if t in tape.fed]) <= 1 for op in segment.operations)
+
+
 def added(segment: Segment, tape: Tape, x: Array, y: Array) -> dict[str, Array]:
     """The one vector of parameters that a lone addition adds to the channels; {} where that is not what happens."""
     if len(segment.operations) != 1 or segment.operations[0].kind != "add":
@@ -244,7 +260,8 @@ def added(segment: Segment, tape: Tape, x: Array, y: Array) -> dict[str, Array]:
     if vector.size != x.shape[1]:
         return {}
     wide = vector.reshape(1, -1, *(1 for _ in x.shape[2:])).astype(np.float64)
-    near = np.abs(y - (x + wide)) <= 2.0**-22 * (np.abs(x) + np.abs(wide))
+    rounds = 2.0**-22 * NARROW.get(tape.dtype(op.outputs[0]), 1.0)
+    near = np.abs(y - (x + wide)) <= rounds * (np.abs(x) + np.abs(wide))
     return {f"{segment.name}.bias": vector} if near.all() else {}
 
 

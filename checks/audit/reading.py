@@ -243,6 +243,7 @@ def read_towers(segment: Segment, tape: Tape, x: Array, y: Array) -> Reading:
         replace(part, layer=replace(part.layer, share=0.5)) if isinstance(part.layer, Dropped) else part
         for part in parts
     ]
+    parts = of_one_kind(parts)
     first = parts[0].layer
     alike = all(replace(part.layer, name=first.name) == first for part in parts)
     if not alike or isinstance(first, Unexplained):
@@ -258,6 +259,17 @@ def read_towers(segment: Segment, tape: Tape, x: Array, y: Array) -> Reading:
     if needs_judging(first) and judge(first, params, x, y) is None:
         return unexplained(segment, x, y, f"is {first.kind} within each tower")
     return Reading(first, segment, x, y, params, share)
+
+
+def of_one_kind(parts: list[Reading]) -> list[Reading]:
+    """The readings under the first layer without parameters, of one tower, that explains every tower."""
+    layers = dict.fromkeys(p.layer for p in parts if isinstance(p.layer, Lrn))
+    for layer in layers if len({replace(p.layer, name="") for p in parts}) > 1 else ():
+        shares = [judge(layer, {}, p.x, p.y) for p in parts]
+        if None not in shares:
+            named = [replace(layer, name=p.layer.name) for p in parts]
+            return [replace(p, layer=n, share=s or 0.0) for p, n, s in zip(parts, named, shares, strict=True)]
+    return parts
 
 
 def side_by_side(name: str, parts: list[Reading]) -> Params:

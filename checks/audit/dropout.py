@@ -17,7 +17,8 @@ SURE = 5.0  # standard deviations of a share of numbers lost
 
 def at_inference_only(inference: list[Reading]) -> list[Reading]:
     """For what cannot be run in training mode: dropout that is always on is seen all the same."""
-    found, dense = [], False
+    found: list[Reading] = []
+    dense = False
     for r in inference:
         dense = dense or isinstance(r.layer, Dense)
         layer = combined(r, r) if isinstance(r.layer, Dropped) else r.layer

@@ -45,6 +45,10 @@ def adapters(monkeypatch):
     def told(name):
         return lambda *given: (name, *given)
 
+    def told_of_models(model, input_shape=None):
+        """The image's size goes along only where it is asked for."""
+        return ("torch_models.subject", model) if input_shape is None else ("torch_models.subject", model, input_shape)
+
     names = {
         "torch_models": ("subject", "exported"),
         "tf_models": ("subject", "saved"),
@@ -56,6 +60,7 @@ def adapters(monkeypatch):
         stub = types.SimpleNamespace(**{function: told(f"{file}.{function}") for function in functions})
         monkeypatch.setitem(sys.modules, f"{foreign.__name__}.{file}", stub)
         monkeypatch.setattr(foreign, file, stub, raising=False)
+    foreign.torch_models.subject = told_of_models
     monkeypatch.setattr(loading, "need", lambda package, what: None)
 
 
@@ -407,7 +412,7 @@ class Held:
 def held(write, adapters, monkeypatch):
     """A target whose subject is a `Held`, which is returned along."""
     subject = Held()
-    monkeypatch.setattr(foreign.torch_models, "subject", lambda model: subject)
+    monkeypatch.setattr(foreign.torch_models, "subject", lambda model, input_shape: subject)
     return f"{write('net = Module()')}:net", subject
 
 

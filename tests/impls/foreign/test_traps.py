@@ -1,9 +1,9 @@
 """The catalogue on trial in each framework: every mistake that it can express is detected, located and named.
 
-To stay within about two minutes of one core for each framework: of the entries every one, of those in Keras, which traces
-each model anew, a seeded half, and in ONNX and JAX a quarter; of 200 pairs every fourth in PyTorch and every twentieth elsewhere. Where it is not
-dropout that is mistaken, fewer images than usual go through in training mode. `alexnet-parity traps --pairs 200 --clean 200`
-runs all of it.
+To stay within about two minutes of one core for each framework: every entry, in Keras, which traces each model anew, a seeded
+half, in ONNX and JAX a quarter; of 200 pairs every fourth in PyTorch and every twentieth elsewhere. Where it is not dropout
+that is mistaken, fewer images than usual go through in training mode. `alexnet-parity traps --pairs 200 --clean 200` runs
+all of it.
 """
 
 from __future__ import annotations

@@ -213,7 +213,7 @@ def test_a_command_that_was_ended_goes_on_where_it_was(files, tmp_path, end):
     pid = tmp_path / "pid"
     pid.touch()
     slow = other(
-        tmp_path, f"os.path.getsize({str(pid)!r}) or open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(0.1)"
+        tmp_path, f"os.path.getsize({str(pid)!r}) or open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(0.4)"
     )
     state, outputs = tmp_path / "state", [tmp_path / "resumed.json", tmp_path / "whole.json"]
     arguments = ("--impl", slow, "--state", state, "--json", outputs[0])

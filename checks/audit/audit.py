@@ -466,7 +466,8 @@ class Judged:
         if max(self.shape[1:]) <= 40 or self.match.name.endswith("-thin"):
             return
         own = differences(self.found, steps(paper))
-        theirs = {d.fact for d in differences(steps(self.match.network), steps(paper))}
+        variant = expected.on_input(self.match.name, self.shape)
+        theirs = {d.fact for d in differences(steps(variant), steps(paper))}
         where = {d.fact: d for d in own if d.fact in theirs}
         shapes = {layer.name: before for layer, before, _ in paper.walk()}
         pairs = expected.align(self.found, steps(paper))

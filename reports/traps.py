@@ -72,10 +72,11 @@ class Tried:
     def good(self) -> bool:
         """Every posed mistake detected, located and named; enough pairs named; nothing reported where nothing is wrong."""
         some = any(one.posed for one in (*self.singles, *self.pairs))
-        return some and not self.failed() and not self.alarms and all(map(self.enough, self.frameworks))
+        return some and not self.failed() and not self.alarms and self.enough()
 
-    def enough(self, framework: str) -> bool:
-        pairs = self.pairs_of(framework)
+    def enough(self) -> bool:
+        """Pairs are dealt to the frameworks in turn, and counted together."""
+        pairs = [pair for framework in self.frameworks for pair in self.pairs_of(framework)]
         return sum(pair.named for pair in pairs) >= ENOUGH * len(pairs)
 
     @property

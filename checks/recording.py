@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..impls.describe import describe
 from ..impls.interface import Unavailable, Unsupported
 from ..reference import variants
 from ..reference.stimuli import Stimulus
@@ -235,15 +236,3 @@ def blocks(a: Array, b: Array, rows: int = 256) -> Iterator[tuple[Array, Array]]
         if start >= len(a):
             return
         yield np.ascontiguousarray(a[start : start + rows]), np.ascontiguousarray(b[start : start + rows])
-
-
-def describe(error: BaseException) -> str:
-    """The exception in one line: type, message, and where in whose file it was raised."""
-    place = ""
-    if error.__traceback__ is not None:
-        frame = error.__traceback__
-        while frame.tb_next is not None:
-            frame = frame.tb_next
-        place = f" at {frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno}"
-    message = " ".join(str(error).split())
-    return f"{type(error).__name__}: {message[:300]}{place}"

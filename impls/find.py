@@ -16,7 +16,7 @@ from types import ModuleType
 from ..reference.spec import nearest
 
 HERE = Path(__file__).parent
-NOT_IMPLEMENTATIONS = ("__init__", "interface", "find")
+NOT_IMPLEMENTATIONS = ("__init__", "describe", "find", "interface")
 
 
 class Unknown(Exception):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-LONGEST = 300  # characters of a message
+from ...impls.describe import one_line
+
 OURS = "alexnet_parity"
 NOT_THEIRS = {OURS, "torch", "tensorflow", "keras", "jax", "jaxlib", "numpy", "onnx", "onnxruntime"}
 
@@ -44,7 +45,3 @@ def not_ours(module: str) -> bool:
     """Is it the model's own module: neither this project's, a framework's nor Python's?"""
     root = module.partition(".")[0]
     return root not in NOT_THEIRS and (root == "__main__" or root not in sys.stdlib_module_names) and bool(root)
-
-
-def one_line(error: object) -> str:
-    return " ".join(str(error).split())[:LONGEST]

@@ -38,8 +38,8 @@ from ...reference.spec import (
     Shape,
     Softmax,
     SpatialLrn,
-    borders,
 )
+from ..traps.signature import reached
 from .atoms import Unexplained
 
 Step = tuple[Layer, Shape]  # a layer and the shape of its input
@@ -86,15 +86,6 @@ def fields(layer: Layer, shape: Shape) -> dict[str, Any]:
         except ValueError:
             found["border"] = (layer.padding, layer.padding)
     return found
-
-
-def reached(layer: Conv | Pool | Local, shape: Shape) -> Any:
-    """((above, below), (left, right)) as far as windows reach, also for layers that say more on each side."""
-    sides = []
-    for (before, after), count, size in zip(borders(layer, shape), layer.output(shape)[1:], shape[1:], strict=True):
-        end = (count - 1) * layer.stride + layer.reach - before
-        sides.append((before, min(after, max(0, end - size))))
-    return tuple(sides)
 
 
 def plain(value: Any) -> Any:

@@ -34,7 +34,7 @@ from .tape import Tape
 Array = np.ndarray
 Candidate = tuple[Layer, dict[str, Array]]
 FEW = 4  # channels that can be an image's
-NARROW = {"float16": 2.0**13, "bfloat16": 2.0**16}  # how much coarser they round
+COARSER = {"float16": 2.0**13, "bfloat16": 2.0**16}  # than float32 they round: 2^-11 and 2^-8 beside 2^-24
 ENOUGH = 8  # numbers of a channel from which a line through them says something
 LINES = ("add", "sub", "mul", "div", "batch_norm", "reshape", "identity")
 
@@ -260,7 +260,7 @@ def added(segment: Segment, tape: Tape, x: Array, y: Array) -> dict[str, Array]:
     if vector.size != x.shape[1]:
         return {}
     wide = vector.reshape(1, -1, *(1 for _ in x.shape[2:])).astype(np.float64)
-    rounds = 2.0**-22 * NARROW.get(tape.dtype(op.outputs[0]), 1.0)
+    rounds = 2.0**-22 * COARSER.get(tape.dtype(op.outputs[0]), 1.0)
     near = np.abs(y - (x + wide)) <= rounds * (np.abs(x) + np.abs(wide))
     return {f"{segment.name}.bias": vector} if near.all() else {}
 

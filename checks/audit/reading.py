@@ -14,18 +14,16 @@ from ...reference.spec import AFFINE, Conv, Dense, Layer, Lrn, Shape
 from .. import bounds, compare
 from ..traps import TRAPS, Site
 from ..traps.trap import Trap
-from .atoms import Bias, Dropped, Same, Unexplained
+from .atoms import Bias, Dropped, Padded, Same, Unexplained
 from .chain import Segment
-from .plain import candidates
+from .plain import COARSER, candidates
 from .tape import Tape
 
 Array = np.ndarray
 Params = dict[str, Array]
 
-# How much coarser than float32 a type rounds: 2^-11 and 2^-8 beside 2^-24.
 TINY = 2.0**-126  # numbers below it lose bits, or are taken for zero
 SAME_BITS = ({"tf32", "float16"}, {"weights-tf32", "weights-float16"})  # told alike by ten bits of mantissa
-COARSER = {"float16": 2.0**13, "bfloat16": 2.0**16}
 
 
 @dataclass(frozen=True)
@@ -129,18 +127,12 @@ def read_affine(segment: Segment, op: Operation, tape: Tape, x: Array, y: Array)
     share = judge(layer, params, x, y, COARSER.get(coarse, 1.0))
     if share is None:
         return alternative(segment, layer, params, x, y)
-    origin = {"weight": sole(tape, weight_at), "bias": sole(tape, bias_at) if bias_at else ""}
+    origin = {"weight": tape.sole(weight_at), "bias": tape.sole(bias_at) if bias_at else ""}
     quirks = used_otherwise(layer, tape, op, weight_at, weight, x)
     narrow = (coarse,) if coarse in COARSER else ()
     same = ("tf32", "float16") if coarse == "float16" else narrow
     quirks = tuple(q for q in quirks if not narrow or q.removeprefix("weights-") not in same)
     return Reading(layer, segment, x, y, params, share, (*narrow, *quirks), origin)
-
-
-def sole(tape: Tape, tensor: str) -> str:
-    """The one parameter that a tensor is, or is made of; "" where there are none or several."""
-    found = tape.origins(tensor)
-    return next(iter(found)) if len(found) == 1 else ""
 
 
 def declared(op: Operation, weight: Array, x: Array) -> Conv | Dense | None:
@@ -189,7 +181,7 @@ def used_otherwise(layer: Layer, tape: Tape, op: Operation, tensor: str, weight:
     """How the weight that was used differs from the parameter that it was made of: the catalogue's edits, or two of them."""
     if tensor.startswith("param:"):
         return ()
-    name = sole(tape, tensor)
+    name = tape.sole(tensor)
     if not name:
         return () if tape.origins(tensor) else ("weights-fixed",)
     stored = tape.raw(f"param:{name}")
@@ -312,7 +304,7 @@ def read_plain(segment: Segment, tape: Tape, x: Array, y: Array) -> Reading:
     norms: list[Lrn] = []
     for layer, params in candidates(segment, tape, x, y):
         norms += [layer] if isinstance(layer, Lrn) else []
-        if isinstance(layer, Same | Bias) or not needs_judging(layer):
+        if not needs_judging(layer):
             return Reading(layer, segment, x, y, params)
         if (share := judge(layer, params, x, y)) is not None:
             origin = {"weight": "", "bias": ""} if isinstance(layer, ChannelNorm) else {}
@@ -324,7 +316,8 @@ def read_plain(segment: Segment, tape: Tape, x: Array, y: Array) -> Reading:
 
 
 def needs_judging(layer: Layer) -> bool:
-    return type(layer).__name__ not in ("Padded", "Dropped", "Same", "Bias")
+    """Steps that are less than a layer were checked number by number when they were proposed."""
+    return not isinstance(layer, Same | Bias | Padded | Dropped)
 
 
 def pattern(x: Array, y: Array) -> str:

@@ -95,6 +95,11 @@ class Tape:
     def named(self, tensor: str) -> frozenset[str]:
         return frozenset({tensor.removeprefix(PARAM)}) if tensor.startswith(PARAM) else frozenset()
 
+    def sole(self, tensor: str) -> str:
+        """The one parameter that a tensor is, or is made of; "" where there are none or several."""
+        found = self.origins(tensor)
+        return next(iter(found)) if len(found) == 1 else ""
+
     def origins(self, tensor: str) -> frozenset[str]:
         """The parameters that a tensor is made of; none where it depends on the input."""
         return self.named(tensor) or self.made_of.get(tensor, frozenset())

@@ -44,18 +44,13 @@ def slots(tape: Tape) -> list[Slot]:
     for op in tape.graph.operations:
         if op.kind not in ("conv", "dense") or not any(t in tape.fed for t in op.inputs):
             continue
-        weight = sole(tape, tape.operand(op, "weight"))
+        weight = tape.sole(tape.operand(op, "weight"))
         if not weight or weight in [slot.weight for slot in found]:
             continue
-        bias = sole(tape, tape.operand(op, "bias")) if "bias" in op.roles else ""
+        bias = tape.sole(tape.operand(op, "bias")) if "bias" in op.roles else ""
         products = fan_in(op, tape)
         found.append(Slot(len(found) + 1, op, weight, bias, LARGE_STD / (EXPECTED_INPUT * math.sqrt(products))))
     return [*found[:-1], replace(found[-1], last=True)] if found else []
-
-
-def sole(tape: Tape, tensor: str) -> str:
-    origins = tape.origins(tensor) if tensor else frozenset()
-    return next(iter(origins)) if len(origins) == 1 else ""
 
 
 def fan_in(op: Operation, tape: Tape) -> int:
@@ -107,7 +102,7 @@ def others(
     """Biases that are added by an operation of their own, and the parameters of a batch normalisation."""
     found: dict[str, Array] = {}
     for role, index in op.roles.items():
-        name = "" if op.inputs[index] in tape.fed else sole(tape, op.inputs[index])  # cast, perhaps
+        name = "" if op.inputs[index] in tape.fed else tape.sole(op.inputs[index])  # cast, perhaps
         if not name or name in taken or name in found:
             continue
         if tape.operand(op, "x") not in tape.fed:  # a variance to which an epsilon is added, say

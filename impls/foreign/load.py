@@ -16,6 +16,7 @@ import numpy as np
 
 from ...reference.spec import Network, Shape, nearest
 from .. import find
+from ..describe import describe
 from . import target as targets
 from . import weights as weight_files
 from .graph import Refused, Subject
@@ -274,4 +275,4 @@ def ours_by_default(name: str, module: ModuleType | None = None, variant: str = 
     except Refused:
         raise
     except (Exception, SystemExit) as error:
-        raise Refused(f"{name}: build() raised {targets.describe(error)}") from None
+        raise Refused(f"{name}: build() raised {describe(error)}") from None

@@ -18,9 +18,9 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import NodeProto, TensorProto, helper
 
+from ..describe import one_line
 from .graph import Array, Graph, Operation, Refused, Shape, numbered, unlike
 from .onnx_words import Reader, word
-from .target import one_line
 
 LARGEST = 2**31  # bytes of one tensor, and of a file without its external data: protobuf itself ends there
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)

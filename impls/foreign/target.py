@@ -17,6 +17,7 @@ from typing import Any
 
 from ...reference.spec import nearest
 from .. import find
+from ..describe import describe, one_line
 from .graph import Refused
 
 FORMS = (
@@ -63,19 +64,6 @@ def literal(name: str, call: str) -> dict[str, Any]:
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         found = one_line(f"{name}{call}")
         raise Refused(f"{found!r}: arguments must be literal and by keyword, as in {name}(num_classes=17)") from None
-
-
-def one_line(text: object, longest: int = 300) -> str:
-    return " ".join(str(text).split())[:longest]
-
-
-def describe(error: BaseException) -> str:
-    """The exception in one line: type, message, and the file and line that raised it."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = "" if trace is None else f" at {Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
-    return f"{type(error).__name__}: {one_line(error)}{place}"
 
 
 def need(package: str, what: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -318,8 +319,8 @@ class _Bodies:
     def single(self, name: str) -> tuple[str, Any, list[int]] | None:
         """(type, attributes, which argument is which operand) of the one operation in a function; None if there are more."""
         if self.functions is None:
-            library = self.graph.as_graph_def().library.function
-            self.functions = {function.signature.name: function for function in library}
+            bodies = attrgetter("library.function")(self.graph.as_graph_def())
+            self.functions = {function.signature.name: function for function in bodies}
         function = self.functions.get(name)
         if function is None:
             return None

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.lib import format as npy
 
 from ...reference.spec import nearest
+from ..describe import describe, one_line
 from .graph import Array, Refused, Subject
-from .target import describe, need, one_line
+from .target import need
 
 KERAS = (".weights.h5", ".h5", ".keras")
 KINDS = ".npz, .safetensors, .pt or .pth, and for Keras models .weights.h5 or .keras"

@@ -207,17 +207,28 @@ def command(files, *more):
     return [sys.executable, "-m", "alexnet_parity.cli", *map(str, on_cifar(files, "--batch", "2", *more))]
 
 
+def hears_ctrl_c():
+    """A shell that runs the tests in the background has them ignore SIGINT, and so would the command."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_command_that_was_ended_goes_on_where_it_was(files, tmp_path, end):
     """Nothing is lost, nothing counted twice, no process left; the file is as if nothing had happened."""
     pid = tmp_path / "pid"
     pid.touch()
     slow = other(
-        tmp_path, f"os.path.getsize({str(pid)!r}) or open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(0.4)"
+        tmp_path, f"os.path.getsize({str(pid)!r}) or open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(0.1)"
     )
     state, outputs = tmp_path / "state", [tmp_path / "resumed.json", tmp_path / "whole.json"]
     arguments = ("--impl", slow, "--state", state, "--json", outputs[0])
-    process = subprocess.Popen(command(files, *arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(files, *arguments),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hears_ctrl_c,  # noqa: PLW1509 (no other thread of ours is at work)
+    )
     while not state.exists() or len(state.read_bytes().splitlines()) < 4:
         assert process.poll() is None
         time.sleep(0.02)

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from importlib import import_module
+from typing import Any, BinaryIO
 
 from ..impls import find
 from ..reference import stimuli, variants
@@ -21,12 +22,18 @@ from .recording import Event, Feed, describe, events
 FRAMEWORKS = ("numpy", "torch", "tensorflow", "keras", "jax", "jaxlib", "onnxruntime")
 
 
-def main() -> None:
+def job_and_output() -> tuple[dict[str, Any], BinaryIO]:
+    """What to do, from standard input, and the stream for what happens; from here on this process ends with its parent."""
     job = json.loads(sys.stdin.readline())
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # prints of the implementation and its framework must not mix with the events
+    os.dup2(2, 1)  # prints of somebody else's code and its framework must not mix with the events
     threading.Thread(target=end_with_parent, args=(os.dup(0),), daemon=True).start()
     sys.stdin = open(os.devnull)  # noqa: SIM115 - for the life of the process
+    return job, out
+
+
+def main() -> None:
+    job, out = job_and_output()
     try:
         module = find.load(find.Target(**job["target"]))
     except ImportError as error:

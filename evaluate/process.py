@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import os
 import pickle
-import signal
-import subprocess
-import sys
-import tempfile
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..checks import pipe
+from ..checks.child import Child, python
 from .batch import Batch, Job
 from .errors import Failed, Unusable
 
@@ -48,32 +44,17 @@ class Process:
 
     def __init__(self, job: Job) -> None:
         self.job, self.lock = job, threading.Lock()
-        self.stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         rest = {name: value for name, value in os.environ.items() if name not in THREADS}
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-X", "faulthandler", "-m", "alexnet_parity.evaluate.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.stderr,
-            env={"TF_CPP_MIN_LOG_LEVEL": "2", **rest, **dict(job.environment)},
-            start_new_session=True,  # whatever it starts can be ended with it
-        )
-        self.output = pipe.Output(self.process)
-        self.tell(base64.b64encode(pickle.dumps(job)))
-
-    def tell(self, line: bytes) -> None:
-        assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError, ValueError):  # it has ended: the answer will say how
-            self.process.stdin.write(line + b"\n")
-            self.process.stdin.flush()
+        self.child = Child(python("evaluate.worker"), environment={**rest, **dict(job.environment)})
+        self.child.tell(base64.b64encode(pickle.dumps(job)))
 
     def ask(self, start: int, stop: int) -> Answer:
         """Images start to stop - 1; raises Unusable or Failed as `evaluate_batch` does, Failed too if the process ends."""
         with self.lock:
-            self.tell(f"{start} {stop}".encode())
+            self.child.tell(f"{start} {stop}".encode())
             arrays: dict[str, np.ndarray] = {}
             unreadable, flags = [], {}
-            while (event := pipe.receive(self.output)) is not None:
+            while (event := pipe.receive(self.child.output)) is not None:
                 match event.kind:
                     case "array" if event.array is not None:
                         arrays[event.name] = event.array
@@ -85,30 +66,7 @@ class Process:
                         raise (Unusable if event.kind == "unusable" else Failed)(event.text)
                     case "done":
                         return Answer(Batch(**arrays, unreadable=tuple(unreadable)), flags)
-            raise Failed(f"{self.job.target.name}: {self.how_it_ended()}")
-
-    def how_it_ended(self) -> str:
-        code = self.process.wait()
-        try:
-            self.stderr.seek(0)
-            said = [line.strip() for line in self.stderr.read().decode(errors="replace").splitlines() if line.strip()]
-        except ValueError:  # closed: the run is over
-            said = []
-        last = f"; it last said: {said[-1][:200]}" if said else ""
-        if code < 0:
-            hint = " (out of memory?)" if -code == signal.SIGKILL else ""
-            return f"its process was ended by {signal.Signals(-code).name}{hint}{last}"
-        return f"its process exited with status {code} before it was done{last}"
-
-    def close(self) -> None:
-        """End the process and all that it started."""
-        with contextlib.suppress(OSError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout, self.stderr):
-            assert stream is not None
-            with contextlib.suppress(OSError, ValueError):
-                stream.close()
+            raise Failed(f"{self.job.target.name}: {self.child.how_it_ended()}")
 
 
 _processes: dict[Job, Process] = {}
@@ -134,4 +92,4 @@ def close(jobs: Iterable[Job]) -> None:
         with _guard:
             process = _processes.pop(job, None)
         if process is not None:
-            process.close()
+            process.child.close()

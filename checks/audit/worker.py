@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import platform
 import sys
-import threading
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +17,7 @@ from typing import Any
 
 from ...impls.foreign import load as loading
 from ...impls.foreign.graph import Refused
-from ..worker import end_with_parent, peak_memory_mb
+from ..worker import job_and_output, peak_memory_mb
 from . import audit as auditing
 from .blame import blamed
 from .result import Audit
@@ -30,11 +28,7 @@ Send = Callable[[dict[str, Any]], None]
 
 
 def main() -> None:
-    job = json.loads(sys.stdin.readline())
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # prints of the model and its framework must not mix with the events
-    threading.Thread(target=end_with_parent, args=(os.dup(0),), daemon=True).start()
-    sys.stdin = open(os.devnull)  # noqa: SIM115 - for the life of the process
+    job, out = job_and_output()
 
     def send(event: dict[str, Any]) -> None:
         out.write(json.dumps(event).encode() + b"\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import threading
 from collections.abc import Iterator, Sequence
@@ -29,7 +30,7 @@ class Worker:
     flags: dict[str, str] = field(default_factory=dict)
 
     def start(self) -> None:
-        self.child = Child(python("checks.worker"), self.timeout)
+        self.child = Child(python("checks.worker"), self.timeout, {**os.environ, **self.target.environment})
         threading.Thread(target=self.listen, args=(self.child,), daemon=True).start()
 
     def job(self) -> bytes:

@@ -6,15 +6,17 @@ import ast
 import contextlib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ..reference.spec import nearest
+from .settings import table
 
 HERE = Path(__file__).parent
 NOT_IMPLEMENTATIONS = ("__init__", "describe", "find", "interface")
@@ -26,11 +28,22 @@ class Unknown(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """How a person named it, and what to import: a module's name, or a file."""
+    """How a person named it, and what to import: a module's name, or a file. setting: of settings/table.py, "" for none."""
 
     name: str
     module: str = ""
     file: str = ""
+    setting: str = ""
+
+    @property
+    def impl(self) -> str:
+        """The name without the setting."""
+        return self.name.removesuffix(f"@{self.setting}") if self.setting else self.name
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its process has to find in its environment."""
+        return dict(table.setting_of(self.impl, self.setting).environment) if self.setting else {}
 
 
 def own() -> dict[str, Path]:
@@ -76,7 +89,21 @@ def runnable() -> list[str]:
 
 
 def find(name: str) -> Target:
-    """Resolve a name of ours, a path to a .py file, or a module's dotted name; raises Unknown with the next step."""
+    """Resolve a name of ours, a path to a .py file, or a module's dotted name; raises Unknown with the next step.
+
+    NAME@SETTING is the implementation under one of the settings of settings/table.py.
+    """
+    plain, _, setting = name.rpartition("@")
+    if not plain or "/" in setting or setting.endswith(".py"):
+        return find_plain(name)
+    target, known = find_plain(plain), [setting.name for setting in table.settings_of(plain)]
+    if setting not in known:
+        raise Unknown(f"no setting {setting!r} of {plain}{nearest(setting, known)} There are: {', '.join(known)}")
+    return replace(target, name=name, setting=setting)
+
+
+def find_plain(name: str) -> Target:
+    """The same without settings."""
     if name in own():
         if absent := missing(name):
             raise Unknown(f"{name} needs {' and '.join(absent)}, not installed here: pip install -e '.[{extra(name)}]'")
@@ -119,8 +146,20 @@ def lacks(error: ImportError) -> bool:
     return bool(name) and absent
 
 
-def load(target: Target) -> ModuleType:
-    """Import an implementation; whatever its import raises comes through."""
+def load(target: Target) -> Any:
+    """Import an implementation, under its setting; whatever its import raises comes through."""
+    if not target.setting:
+        return load_plain(target)
+    os.environ.update(target.environment)  # a worker's has it already; here it must come before the framework's import
+    module, setting = load_plain(target), table.setting_of(target.impl, target.setting)
+    if not setting.file:
+        return module
+    wrappers = importlib.import_module(f"{__package__}.settings.{setting.file}").WRAPPERS
+    return wrappers[setting.name](module)
+
+
+def load_plain(target: Target) -> ModuleType:
+    """The same without settings."""
     if not target.file:
         importable(target.module)  # puts the current folder on the path, as `python -m` would
         return importlib.import_module(target.module)

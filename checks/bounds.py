@@ -56,6 +56,7 @@ through |W| instead, they would end as 5e5 times the output and prove nothing.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -110,6 +111,11 @@ def running_sum_tolerance(layer: Lrn, x: Array, y: Array) -> Array:
     return local_tolerance(layer, {}, x, y) + np.abs(y) * layer.beta * lost / d
 
 
+def carried_along_tolerance(layer: Layer, params: Params, x: Array, y: Array) -> Array:
+    """`local_tolerance`, but of an LRN that carries its sum along."""
+    return running_sum_tolerance(layer, x, y) if isinstance(layer, Lrn) else local_tolerance(layer, params, x, y)
+
+
 def _softmax_roundings(x: Array, y: Array) -> Array:
     below = np.abs(x - x.max(axis=1, keepdims=True)) + 4
     return below + (y * below).sum(axis=1, keepdims=True) + FACTOR * math.sqrt(x.shape[1]) + 1
@@ -148,11 +154,16 @@ def _through_softmax(p: Array, before: Array) -> Array:
 
 
 def chain_tolerances(
-    network: Network, params: Params, x: Array, trace: dict[str, Array], masks: Params | None = None
+    network: Network,
+    params: Params,
+    x: Array,
+    trace: dict[str, Array],
+    masks: Params | None = None,
+    own_tolerance: Callable[[Layer, Params, Array, Array], Array] = local_tolerance,
 ) -> dict[str, Array]:
     """Tolerance of every layer's output end to end, from the oracle's trace of a float32 input x under the same `masks`.
 
-    A dropout layer that multiplies by its mask rounds once.
+    A dropout layer that multiplies by its mask rounds once. own_tolerance: what each layer adds.
     """
     x = x.astype(np.float64)
     before = np.zeros_like(x)
@@ -162,7 +173,7 @@ def chain_tolerances(
         if masks and layer.name in masks:
             before = np.hypot(before * np.abs(masks[layer.name]), U * np.abs(y))
         else:
-            own = local_tolerance(layer, params, x, y)
+            own = own_tolerance(layer, params, x, y)
             before = np.hypot(carried(layer, params, x, y, before), own)
         tolerances[layer.name] = before
         x = y

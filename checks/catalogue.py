@@ -16,7 +16,10 @@ from .gradients import exact as gradients_exact
 from .gradients import real as gradients_real
 from .gradients import together as gradients_together
 from .passes import PASSES
-from .recording import AGAIN, BATCH, FIRST, GRADIENTS, Feed
+from .precision import judge as precision
+from .recording import AGAIN, BATCH, FIRST, GRADIENTS, UNRECORDED, Feed
+from .saved import saved
+from .special import judge as special
 from .training import augmented, dropout, dropout_own, initial, losses, steps, towers, update_steps, updates
 
 Judge = Callable[..., Iterator[Finding]]
@@ -68,6 +71,7 @@ CHECKS: tuple[Check, ...] = (
     Check("decision-top5", decision.top5, ("photograph",)),
     Check("decision-probabilities", decision.probabilities, ("photograph",)),
     Check("repeat-large", stability.twice, ("large",), (BATCH, AGAIN)),
+    Check("repeat-unrecorded", stability.unrecorded, ("large",), (BATCH, UNRECORDED)),
     Check("batch-exact", stability.batch_exact, ("exact",), (BATCH, FIRST)),
     Check("batch-large", stability.batch_real, ("large",), (BATCH, FIRST)),
     Check("padding-impulse", padding.impulse, ("impulse",)),
@@ -85,6 +89,15 @@ CHECKS: tuple[Check, ...] = (
     Check("gradient-chain-large", gradients_real.chain, ("large",), (BATCH, GRADIENTS)),
     Check("gradient-together-exact", gradients_together.exact, ("gradient-exact",), (GRADIENTS,), Scope.ALL),
     Check("gradient-together-large", gradients_together.real, ("large",), (BATCH, GRADIENTS), Scope.ALL),
+    Check("precision-inputs", precision.inputs, ("probe.",)),
+    Check("precision-accumulator", precision.accumulator, ("probe.",)),
+    Check("precision-chain-inputs", precision.inputs, ("probe",), fallback=True),
+    Check("precision-chain-accumulator", precision.accumulator, ("probe",), fallback=True),
+    Check("special-nan", special.nan, special.feeds("nan"), (special.SPECIAL,)),
+    Check("special-infinity", special.infinity, special.feeds("infinity"), (special.SPECIAL,)),
+    Check("special-zero-sign", special.zero_sign, special.feeds("zero-sign"), (special.SPECIAL,)),
+    Check("special-denormals", special.denormals, special.feeds("denormals"), (special.SPECIAL,)),
+    Check("special-overflow", special.overflow, special.feeds("overflow"), (special.SPECIAL,)),
     Check("dropout-shared-paper", dropout.shared_paper, ("dropout-paper",), (GRADIENTS,)),
     Check("dropout-shared-inverted", dropout.shared_inverted, ("dropout-inverted",), (GRADIENTS,)),
     Check("dropout-own", dropout_own.own, (dropout_own.OWN,), (dropout_own.OWN,)),
@@ -101,6 +114,7 @@ CHECKS: tuple[Check, ...] = (
     Check("towers-traffic", towers.traffic, (towers.TRAIN,), (towers.TRAFFIC,)),
     Check("towers-exact", towers.exact, (towers.STEPS,), (towers.EXACT,)),
     Check("towers-bounds", towers.steps, (towers.STEPS,), (towers.BOUNDS,)),
+    Check("saved-formats", saved.formats, (saved.SAVED,), (saved.SAVED,)),
     Check("sensitivity-fields", sensitivity.fields, ("large",), scope=Scope.ORACLE),
 )
 

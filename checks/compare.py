@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -98,6 +98,20 @@ def bitwise(got: Array, want: Array, first: int = 0) -> Comparison:
     return Comparison(False, 2 * most, text, ulps=most, wrong=wrong, size=got.size, place=place)
 
 
+def patterns(got: Array, want: Array) -> Comparison:
+    """Same 32 bits as `want` (float32 too) everywhere, whatever they mean: NaNs with their payload, infinities, both zeros."""
+    if problem := unlike(got, want.shape) or unlike(want, want.shape):
+        return Comparison(False, None, problem)
+    one, other = (np.ascontiguousarray(array).view(np.uint32) for array in (got, want))
+    differs = one != other
+    wrong = int(differs.sum())
+    if not wrong:
+        return Comparison(True, 0.0, equal_text(0, got.size), ulps=0.0, size=got.size)
+    first = np.unravel_index(int(differs.argmax()), got.shape)
+    place = f"{at(first)}: {int(one[first]):#010x} ({got[first]!s}) for {int(other[first]):#010x} ({want[first]!s})"
+    return Comparison(False, None, f"{wrong} of {got.size} differ, first at {place}", wrong=wrong, size=got.size, place=place)
+
+
 def equal_text(wrong: int, size: int, place: str = "") -> str:
     return f"{wrong} of {size} differ, most at {place}" if wrong else f"all {size} equal"
 
@@ -149,6 +163,34 @@ def not_finite(got: Array, first: int = 0) -> Comparison:
     place = f"{at(shifted(worst, first))}: {got[worst]!s}"
     text = f"{wrong} of {got.size} not finite, first at {place}"
     return Comparison(False, None, text, wrong=wrong, size=got.size, place=place)
+
+
+def one_of(got: Array, wants: Sequence[Array], tolerance: Array, signed_zeros: bool = True) -> Comparison:
+    """Each number is that of one of `wants`, float32: NaN where it is NaN, the same infinity, the same zero, or near.
+
+    NaN is NaN whatever its payload. Zeros are the same in sign as well, unless `signed_zeros` is off. Other numbers may be off by their tolerance, which is
+    taken for each of `wants`.
+    """
+    if problem := unlike(got, wants[0].shape):
+        return Comparison(False, None, problem)
+    if any(array.shape != got.shape for array in (*wants, tolerance)):
+        raise ValueError(f"found {[a.shape for a in (*wants, tolerance)]}, expected {got.shape}: one for each number")
+    ok = np.any([same_value(got, want, tolerance, signed_zeros) for want in wants], axis=0)
+    wrong = int(np.size(ok) - np.count_nonzero(ok))
+    if not wrong:
+        return Comparison(True, None, equal_text(0, got.size), size=got.size)
+    first = np.unravel_index(int(np.argmin(ok)), got.shape)
+    place = f"{at(first)}: {got[first]!s} for {' or '.join(dict.fromkeys(str(want[first]) for want in wants))}"
+    return Comparison(False, None, f"{wrong} of {got.size} differ, first at {place}", None, wrong, (), got.size, place)
+
+
+def same_value(got: Array, want: Array, tolerance: Array, signed_zeros: bool) -> Array:
+    """Element by element: both NaN, the same infinity, the same zero, or finite and within the tolerance."""
+    zeros = (got == 0) & (np.signbit(got) == np.signbit(want) if signed_zeros else True)
+    with np.errstate(invalid="ignore", over="ignore"):
+        near = np.isfinite(got) & (np.abs(got.astype(np.float64) - want) <= tolerance)
+    finite = np.where(want == 0, zeros, near)
+    return np.where(np.isnan(want), np.isnan(got), np.where(np.isinf(want), got == want, finite)).astype(bool)
 
 
 # Some rows at a time ------------------------------------------------------------------------------------------------

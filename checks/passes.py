@@ -15,7 +15,9 @@ import numpy as np
 
 from ..impls.interface import Unavailable, Unsupported
 from ..reference.stimuli import Stimulus
-from .recording import AGAIN, BATCH, FIRST, GRADIENTS, TRAINING
+from .recording import AGAIN, BATCH, FIRST, GRADIENTS, TRAINING, UNRECORDED
+from .saved import saved
+from .special import judge as special
 from .training import augmented, dropout_own, initial, losses, steps, towers, update_steps, updates
 
 Array = np.ndarray
@@ -74,6 +76,12 @@ def forward(run: str) -> Pass:
     return Pass(activations)
 
 
+def unrecorded(subject: Subject) -> Iterator[tuple[str, str, Array]]:
+    """The network's output by a model that hands over nothing else."""
+    output = subject.offers("output", "the output when nothing is recorded")
+    yield UNRECORDED, subject.stimulus.network.layers[-1].name, output(subject.stimulus.x.copy())
+
+
 def gradients(subject: Subject) -> Iterator[tuple[str, str, Array]]:
     """A forward and backward pass; of a model that offers `gradients` alone, the gradients of its parameters."""
     given = subject.stimulus
@@ -94,7 +102,10 @@ PASSES: dict[str, Pass] = {
     BATCH: forward(BATCH),
     AGAIN: forward(AGAIN),
     FIRST: forward(FIRST),
+    UNRECORDED: Pass(unrecorded, "output()"),
     GRADIENTS: Pass(gradients, "the backward pass"),
+    saved.SAVED: Pass(saved.saved, "saving and loading", on_model=False),
+    special.SPECIAL: Pass(special.given, "a layer alone", on_model=False),
     initial.DRAWN: Pass(initial.drawn, "initialisers.initial()", on_model=False),
     augmented.AUGMENTED: Pass(augmented.given, "an augmentation", on_model=False),
     losses.LOSS: Pass(losses.given, "a loss", on_model=False),

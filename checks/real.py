@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..reference import oracle
-from . import bounds, compare, exact, traps
+from . import bounds, compare, exact, running_sum, traps
 from .finding import Finding, judged
 from .recording import Recording
 from .structure import missing
@@ -45,5 +45,6 @@ def chain(recording: Recording, truth: Truth) -> Iterator[Finding]:
             outcome = compare.within(got, want, truth.tolerances[layer.name])
             numbers = {"rmse_numpy_float32": compare.rmse(truth.single[layer.name], want)}
             expected = EXPECTED.format("the network's input")
-            yield judged(outcome, layer.name, expected, source=layer.source, numbers=numbers)
+            hint = "" if outcome.ok else running_sum.hint(got, want, truth.running_sum_tolerances[layer.name])
+            yield judged(outcome, layer.name, expected, source=layer.source, hint=hint, numbers=numbers)
     yield from missing(recording, truth)

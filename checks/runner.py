@@ -6,14 +6,17 @@ import json
 import os
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 
 from ..impls.describe import describe
 from ..impls.find import Target
 from . import pipe
 from .child import Child, python
 from .recording import Event, Feed, Recording
+from .traces.replay import Player
+from .traces.trace import Trace
 
 
 @dataclass
@@ -83,14 +86,29 @@ def current_run(recording: Recording, feed: Feed) -> str:
 
 
 class Workers:
-    """One worker for each target, started at once; iterate for their recordings, in the order in which they are done."""
+    """One worker for each target, started at once; iterate for their recordings, in the order in which they are done.
+
+    `traces` stand in for the implementations of their names.
+    """
 
     def __init__(
-        self, targets: Sequence[Target], feeds: Sequence[Feed], seed: int, device: str, timeout: float
+        self,
+        targets: Sequence[Target],
+        feeds: Sequence[Feed],
+        seed: int,
+        device: str,
+        timeout: float,
+        traces: Mapping[str, Trace] = MappingProxyType({}),
     ) -> None:
         self.expected = len(targets) * len(feeds)
         self.out: queue.Queue[Recording] = queue.Queue()
-        self.workers = [Worker(target, feeds, seed, device, timeout, self.out) for target in targets if feeds]
+        self.workers: list[Worker | Player] = [
+            Player(target, traces[target.name], feeds, self.out)
+            if target.name in traces
+            else Worker(target, feeds, seed, device, timeout, self.out)
+            for target in targets
+            if feeds
+        ]
 
     def __enter__(self) -> Workers:
         for worker in self.workers:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from . import compare
-from .finding import Finding, judged
-from .recording import AGAIN, FIRST, Recording, in_both
+from . import compare, running_sum
+from .finding import Finding, Status, judged
+from .recording import AGAIN, BATCH, FIRST, UNRECORDED, Recording, in_both
 from .structure import missing
 from .truth import Truth
 
@@ -18,6 +18,32 @@ def twice(recording: Recording, truth: Truth) -> Iterator[Finding]:
     for layer, batch, again in both(recording, truth, AGAIN):
         yield judged(compare.bitwise(again, batch.astype(np.float64)), layer, "the same bits when run twice")
     yield from missing(recording, truth, AGAIN)
+
+
+def unrecorded(recording: Recording, truth: Truth) -> Iterator[Finding]:
+    """The output of a network of which nothing else is asked: the same bits, or in its bound where a compiler fuses layers.
+
+    To hand over every layer's output keeps a compiler from fusing what it would fuse in use: what is verified layer by layer
+    is then another program, and this one is judged by itself. `flags()["compiler"]` of a model says that there is one.
+    """
+    last = truth.network.layers[-1].name
+    alone, recorded = recording.run(UNRECORDED).get(last), recording.run().get(last)
+    if alone is None or recorded is None:
+        run = UNRECORDED if alone is None else BATCH
+        yield Finding(Status.ERROR, last, "the last layer's output", recording.why_missing(run) or "nothing")
+        return
+    comparable = not compare.unlike(alone, recorded.shape) and not compare.unlike(recorded, recorded.shape)
+    numbers = {"ulps_from_recorded": float(compare.ulps(alone, recorded).max())} if comparable else {}
+    if compiler := recording.flags.get("compiler"):
+        outcome = compare.within(alone, truth.trace[last], truth.tolerances[last])
+        expected = f"the float64 network's output, within the bound: {compiler} fuses layers"
+        yield judged(outcome, last, expected, numbers=numbers)
+        return
+    hint = (
+        "" if not numbers.get("ulps_from_recorded") else 'where a compiler fuses layers, flags()["compiler"] names it'
+    )
+    outcome = compare.bitwise(alone, recorded.astype(np.float64))
+    yield judged(outcome, last, "the bits that are recorded with all others", numbers=numbers, hint=hint)
 
 
 def batch_exact(recording: Recording, truth: Truth) -> Iterator[Finding]:
@@ -34,7 +60,8 @@ def batch_real(recording: Recording, truth: Truth) -> Iterator[Finding]:
         outcome = compare.within(alone, want, truth.tolerances[layer][:1])
         comparable = not compare.unlike(alone, want.shape) and not compare.unlike(batch[:1], want.shape)
         numbers = {"ulps_from_batch": float(compare.ulps(alone, batch[:1]).max())} if comparable else {}
-        yield judged(outcome, layer, "the first image alone within the bound as well", numbers=numbers)
+        hint = "" if outcome.ok else running_sum.hint(alone, want, truth.running_sum_tolerances[layer][:1])
+        yield judged(outcome, layer, "the first image alone within the bound as well", hint=hint, numbers=numbers)
     yield from missing(recording, truth, FIRST)
 
 

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from . import compare
+from . import compare, running_sum
 from .finding import Finding, Status, judged
 from .recording import Recording, in_both
 from .structure import missing
@@ -59,4 +59,8 @@ def distance(name: str, layer: str, one: np.ndarray, other: np.ndarray, truth: T
         "rmse_a": compare.rmse(one, want),
         "rmse_b": compare.rmse(other, want),
     }
-    return judged(outcome, layer, expected, impl=name, numbers=numbers)
+    hint = ""
+    if not outcome.ok:
+        both = truth.tolerances[layer] + truth.running_sum_tolerances[layer]
+        hint = running_sum.hint(other, one.astype(np.float64), both)
+    return judged(outcome, layer, expected, impl=name, hint=hint, numbers=numbers)

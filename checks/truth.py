@@ -37,6 +37,13 @@ class Truth:
         return bounds.chain_tolerances(self.network, self.params, self.x, self.trace, self.stimulus.masks)
 
     @cached_property
+    def running_sum_tolerances(self) -> dict[str, Array]:
+        """The same where each LRN carries its sum of squares along from map to map."""
+        return bounds.chain_tolerances(
+            self.network, self.params, self.x, self.trace, self.stimulus.masks, bounds.carried_along_tolerance
+        )
+
+    @cached_property
     def backward(self) -> Oracle:
         """The backward pass: every gradient in float64, with its tolerance."""
         return Oracle(self)

@@ -14,11 +14,14 @@ from . import known, runner
 from .catalogue import CHECKS, Check, Scope, feeds, judge
 from .finding import Finding, Status
 from .recording import Recording
+from .traces import replay
+from .traces.container import BadTrace
+from .traces.trace import Trace
 from .truth import Truth
 
 
 class Unavailable(Exception):
-    """A framework or device that was asked for is missing."""
+    """A framework or device that was asked for is missing, or a trace is not of what is verified."""
 
 
 class Truths:
@@ -44,7 +47,11 @@ class Truths:
 
 @dataclass
 class Session:
-    """One verification: what is asked, and what has been learned so far besides the findings."""
+    """One verification: what is asked, and what has been learned so far besides the findings.
+
+    `traces` are by the name of their target; those of targets that are still files are opened here, which raises Unavailable
+    for one that cannot be used.
+    """
 
     targets: Sequence[Target]
     variants: Sequence[str] = ("paper",)
@@ -53,13 +60,22 @@ class Session:
     device: str = "cpu"
     timeout: float = 600.0
     flags: dict[str, dict[str, str]] = field(default_factory=dict)
+    traces: dict[str, Trace] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not self.traces:
+            self.open_traces()
         self.networks = {name: variants.variant(name) for name in self.variants}
         self.truths = Truths(self.networks, self.seed)
         self.feeds = feeds(self.checks, self.networks)
         self.kept: dict[tuple[str, str, str], Recording] = {}
         self.done = 0
+
+    def open_traces(self) -> None:
+        try:
+            self.targets, self.traces = replay.opened(self.targets)
+        except BadTrace as error:
+            raise Unavailable(str(error)) from None
 
     @property
     def steps(self) -> int:
@@ -77,7 +93,7 @@ class Session:
         return sorted(findings, key=lambda f: (names.get(f.variant, -1), checks.get(f.check, -1), f.impl))
 
     def run(self) -> Iterator[Finding]:
-        with runner.Workers(self.targets, self.feeds, self.seed, self.device, self.timeout) as incoming:
+        with runner.Workers(self.targets, self.feeds, self.seed, self.device, self.timeout, self.traces) as incoming:
             yield from self.judged(incoming)
 
     def judged(self, incoming: Iterable[Recording]) -> Iterator[Finding]:
@@ -95,12 +111,22 @@ class Session:
         for recording in incoming:
             if recording.unavailable:
                 raise Unavailable(f"{recording.impl}: {recording.unavailable}")
+            self.check_trace(recording)
             self.done += 1
             self.flags[recording.impl] = recording.flags
             same = waiting.setdefault((recording.variant, recording.stimulus), [])
             same.append(recording)
             if len(same) == len(self.targets):
                 yield waiting.pop((recording.variant, recording.stimulus))
+
+    def check_trace(self, recording: Recording) -> None:
+        """Raise Unavailable where a trace was fed anything but what is judged here."""
+        held = self.traces.get(recording.impl)
+        if held is not None and recording.stimulus in held.recordings and recording.variant == held.variant:
+            try:
+                held.check_stimulus(self.truths.of(recording.variant, recording.stimulus).stimulus)
+            except BadTrace as error:
+                raise Unavailable(str(error)) from None
 
     def of_oracle(self, variant: str) -> Iterator[Finding]:
         for check in self.checks:
@@ -164,12 +190,18 @@ class Session:
                 variant=variant,
                 stimulus=stimulus,
                 seed=self.seed,
-                device="" if who == "oracle" else self.device,
+                device=self.device_of(who),
                 replay=self.replay(check, who, variant),
             )
 
+    def device_of(self, impl: str) -> str:
+        """Where the implementations of a finding ran: cpu, or cpu ~ cuda."""
+        ran = [self.traces[name].device if name in self.traces else self.device for name in impl.split(" ~ ")]
+        return "" if impl == "oracle" else " ~ ".join(dict.fromkeys(ran))
+
     def replay(self, check: Check, impl: str, variant: str) -> str:
-        names = impl.split(" ~ ")
+        named = {name: str(held.path) for name, held in self.traces.items()}
+        names = [named.get(name, name) for name in impl.split(" ~ ")]
         impls = "".join(f" --impl {shlex.quote(name)}" for name in names if name != "oracle")
         rest = f"--variant {variant} --check {check.name} --seed {self.seed} --device {self.device}"
         return f"alexnet-parity verify{impls} {rest}"

@@ -21,7 +21,7 @@ from . import pipe
 from .recording import Event, Feed
 from .running import events
 
-FRAMEWORKS = ("numpy", "torch", "tensorflow", "keras", "jax", "jaxlib", "onnxruntime")
+FRAMEWORKS = ("numpy", "torch", "tensorflow", "keras", "jax", "jaxlib", "onnx", "onnxruntime", "openvino")
 
 
 def job_and_output() -> tuple[dict[str, Any], BinaryIO]:

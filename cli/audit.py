@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import outputs
+from . import github, outputs
 from .main import BAD, GOOD, Usage, natural, say, seconds
 from .progress import Progress
 
@@ -43,6 +43,8 @@ def add_parser(commands: Any) -> None:
     )
     audit.add_argument("--json", type=outputs.file, metavar="FILE", help="the audit as JSON")
     audit.add_argument("--report", type=outputs.file, metavar="FILE", help="a Markdown report with a figure beside it")
+    audit.add_argument("--junit", type=outputs.file, metavar="FILE", help="layers and deviations as JUnit XML")
+    github.add_option(audit)
     audit.add_argument(
         "--fail-on",
         default="deviation",
@@ -67,7 +69,7 @@ def shape(text: str) -> tuple[int, ...]:
 def run(options: argparse.Namespace) -> int:
     """Audit, write what was asked for, show the outcome; returns the exit status."""
     known_variant(options.variant)
-    outputs.check([path for path in (options.json, options.report) if path])
+    outputs.check([path for path in (options.json, options.report, options.junit) if path])
     from ..checks.audit import process
     from ..impls.foreign.graph import Refused
 
@@ -78,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
             audit = process.run(job, options.timeout, lambda text: progress.write(one_line(text)))
         except Refused as refusal:
             raise Usage(one_line(refusal)) from None
-    return finish(audit, options.json, options.report, options.fail_on)
+    return finish(audit, options.json, options.report, options.fail_on, options.junit, options.github)
 
 
 def known_variant(name: str) -> None:
@@ -96,19 +98,43 @@ def one_line(error: object) -> str:
     return line(error)
 
 
-def finish(audit: Any, json: Path | None, report: Path | None, fail_on: str) -> int:
+def finish(
+    audit: Any,
+    json: Path | None,
+    report: Path | None,
+    fail_on: str,
+    xml: Path | None = None,
+    on_github: bool = False,
+) -> int:
     """Write, show, and return the exit status."""
     from ..reports import files
 
     with outputs.writing():
         if json:
             files.write(json, audit.as_json().rstrip("\n") + "\n")
+        if xml:
+            from ..reports import junit
+
+            files.write(xml, junit.of_audit(audit, fail_on))
         if report:
             from ..reports import audit as reports  # pandas and matplotlib, only where a report is wanted
 
             reports.write(audit, report)
-    say(lines(audit))
+    if on_github:
+        tell_github(audit, fail_on, report, xml)
+    else:
+        say(lines(audit))
     return BAD if audit.fails(fail_on) else GOOD
+
+
+def tell_github(audit: Any, fail_on: str, report: Path | None, xml: Path | None) -> None:
+    from ..reports import github as told
+
+    said = {"verdict": "FAIL" if audit.fails(fail_on) else "PASS", "first-departure": told.first_deviation(audit)}
+    annotations = told.of_audit(audit, fail_on, github.root())
+    summary = told.summary_of_audit(audit, fail_on)
+    say(told.quoted(lines(audit)))
+    github.tell(annotations, summary, said | {"report": report, "junit": xml})
 
 
 def lines(audit: Any) -> Iterator[str]:

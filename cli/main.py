@@ -26,7 +26,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
-    from . import outputs, targets
+    from . import github, outputs, targets
 
     main = Parser(
         prog="alexnet-parity",
@@ -52,7 +52,9 @@ def parser() -> Parser:
     )
     verify.add_argument("--check", action="append", default=[], metavar="C", help="a check or a family; default: all")
     verify.add_argument("--device", default="cpu", choices=("cpu", "cuda", "auto"), help="default: cpu")
-    verify.add_argument("--seed", type=natural, default=0, metavar="N", help="of weights and inputs; default: 0")
+    verify.add_argument(
+        "--seed", type=natural, default=None, metavar="N", help="of weights and inputs; default: 0, or a trace's own"
+    )
     verify.add_argument(
         "--timeout",
         type=seconds,
@@ -63,6 +65,7 @@ def parser() -> Parser:
     verify.add_argument("--json", type=outputs.file, metavar="FILE", help="the findings as JSON")
     verify.add_argument("--report", type=outputs.file, metavar="FILE", help="a Markdown report with figures beside it")
     verify.add_argument("--junit", type=outputs.file, metavar="FILE", help="the findings as JUnit XML")
+    github.add_option(verify)
 
     report = commands.add_parser("report", help="merge findings of separate runs into one report")
     report.add_argument("findings", nargs="+", type=outputs.file, metavar="FINDINGS.json")
@@ -78,8 +81,12 @@ def parser() -> Parser:
 ELSEWHERE = (
     "audit",
     "claims",
+    "convert",
+    "conditions",
+    "diff",
     "differences",
     "evaluate",
+    "record",
     "train",
     "traps",
 )  # commands with a file of their own: cli/NAME.py
@@ -123,6 +130,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = {"list": show_list, "spec": show_spec, "verify": run_verify, "report": run_report}[options.command]
         return command(options)
     except Usage as error:
+        if "--github" in (sys.argv[1:] if arguments is None else arguments):
+            from . import github
+
+            github.tell_failure(error)
         print(f"alexnet-parity: {error}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:

@@ -21,18 +21,23 @@ def add_option(parser: Any, what: str = "") -> None:
     )
 
 
-def chosen(names: list[str]) -> list[Target]:
-    """What the options name, or ours that can run here, which may be none; raises Usage for an unknown name."""
+def chosen(names: list[str], traces: bool = False) -> list[Target]:
+    """What the options name, or ours that can run here, which may be none; raises Usage for an unknown name.
+
+    traces: may a recorded one stand for an implementation?
+    """
     from ..impls import find
 
+    if recorded := [name for name in names if name.endswith(find.TRACE) and not traces]:
+        raise Usage(f"{recorded[0]} is a trace, expected an implementation that runs; `verify` and `diff` take traces")
     try:
         return [find.find(name) for name in dict.fromkeys(names or find.runnable())]
     except find.Unknown as error:
         raise Usage(str(error)) from None
 
 
-def at_least_one(names: list[str]) -> list[Target]:
+def at_least_one(names: list[str], traces: bool = False) -> list[Target]:
     """The same; raises Usage where there is none."""
-    if found := chosen(names):
+    if found := chosen(names, traces):
         return found
     raise Usage("no framework is installed here; pip install -e '.[all]', or name an implementation with --impl")

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..checks import catalogue, departure
 from ..checks.finding import Finding, Status
+from ..checks.traces import replay
+from ..checks.traces.container import BadTrace
+from ..checks.traces.trace import Trace
 from ..checks.verify import Session, Unavailable
+from ..impls.find import Target
 from ..reference import variants
 from ..reports import files, findings_file, junit
 from ..reports.findings_file import BadFile, Findings
-from . import outputs
+from . import github, outputs
 from .main import BAD, GOOD, Usage, say
 from .progress import Progress
 from .targets import at_least_one
@@ -38,8 +42,10 @@ def verify(options: argparse.Namespace) -> int:
             f"nothing to judge: {names} on {', '.join(session.variants)} with {len(session.targets)} implementation(s); "
             "`together` needs two, `padding` the variant paper-224, `towers` torch_towers"
         )
-    environment = findings_file.environment(session.flags, session.seed, session.device, session.truths.digests)
-    return finish(Findings(found, environment), options.json, options.report, options.junit)
+    environment = findings_file.with_traces(
+        findings_file.environment(session.flags, session.seed, session.device, session.truths.digests), session.traces
+    )
+    return finish(Findings(found, environment), options.json, options.report, options.junit, options.github)
 
 
 def watched(session: Session, progress: Progress) -> Iterator[Finding]:
@@ -59,12 +65,38 @@ def ask(options: argparse.Namespace) -> Session:
         checks = catalogue.select(options.check)
     except KeyError as error:
         raise Usage(error.args[0]) from None
+    targets, held = opened(at_least_one(options.impl, traces=True))
+    patterns = options.variant or [trace.variant for trace in held.values()] or ["paper"]
     try:
-        meant = [name for pattern in options.variant or ["paper"] for name in variants.matching(pattern)]
+        meant = [name for pattern in patterns for name in variants.matching(pattern)]
     except KeyError as error:
         raise Usage(error.args[0]) from None
     nets = list(dict.fromkeys(meant))
-    return Session(at_least_one(options.impl), nets, checks, options.seed, options.device, options.timeout)
+    seed = common_seed(options.seed, nets, held)
+    return Session(targets, nets, checks, seed, options.device, options.timeout, traces=held)
+
+
+def opened(targets: Sequence[Target]) -> tuple[list[Target], dict[str, Trace]]:
+    try:
+        return replay.opened(targets)
+    except BadTrace as error:
+        raise Usage(str(error)) from None
+
+
+def common_seed(asked: int | None, nets: Sequence[str], held: Mapping[str, Trace]) -> int:
+    """The seed to verify with, the traces' own unless another is asked for; raises Usage where they are of something else."""
+    for trace in held.values():
+        if trace.variant not in nets:
+            raise Usage(
+                f"{trace.path} was recorded of {trace.variant}, asked for: {', '.join(nets)}; add --variant {trace.variant}"
+            )
+        asked = trace.seed if asked is None else asked
+        if trace.seed != asked:
+            raise Usage(
+                f"{trace.path} was recorded with seed {trace.seed}, expected {asked}; "
+                f"verify it by itself with --seed {trace.seed}, or record it again with --seed {asked}"
+            )
+    return asked or 0
 
 
 def report(options: argparse.Namespace) -> int:
@@ -76,7 +108,7 @@ def report(options: argparse.Namespace) -> int:
     return finish(merged, options.json, options.output, options.junit)
 
 
-def finish(found: Findings, json: Path | None, markdown: Path | None, xml: Path | None) -> int:
+def finish(found: Findings, json: Path | None, markdown: Path | None, xml: Path | None, on_github: bool = False) -> int:
     """Write what was asked for, show the outcome, return the exit status."""
     with outputs.writing():
         if json:
@@ -87,8 +119,20 @@ def finish(found: Findings, json: Path | None, markdown: Path | None, xml: Path 
             from ..reports import parity  # pandas and matplotlib, only where a report is wanted
 
             parity.write(found, markdown)
-    say(lines(found))
+    if on_github:
+        tell_github(found, markdown, xml)
+    else:
+        say(lines(found))
     return GOOD if found.good() else BAD
+
+
+def tell_github(found: Findings, markdown: Path | None, xml: Path | None) -> None:
+    from ..reports import github as told
+
+    said = {"verdict": found.summary["verdict"], "first-departure": told.first_departure(found.findings)}
+    annotations = told.of_findings(found, github.root())
+    say(told.quoted(lines(found)))
+    github.tell(annotations, told.summary_of_findings(found), said | {"report": markdown, "junit": xml})
 
 
 def lines(found: Findings) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 
@@ -44,18 +45,21 @@ def read(text: str, stored: tuple[int, int]) -> Array:
 
 
 def read_npy(path: Path, stored: tuple[int, int]) -> Array:
-    """A mean image (3, H, W) in red, green, blue; its header is checked before anything is read."""
+    """A mean image (3, H, W) in red, green, blue; its header is checked before anything is made of it."""
     try:
-        with path.open("rb") as stream:
-            version = npy.read_magic(stream)
-            read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            shape, _, dtype = read_header(stream)
-            if shape != (3, *stored) or dtype.kind not in "fiu":
-                found = f"{by(shape)} of {dtype}"
-                raise Unusable(f"--mean {path}: found {found}, expected {by((3, *stored))}, as the images are stored")
-            stream.seek(0)
+        stream = io.BytesIO(path.read_bytes())  # a header that claims to be longer than the file takes no more memory
+        version = npy.read_magic(stream)
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read_header(stream)
+        if shape != (3, *stored) or dtype.kind not in "fiu":
+            found = f"{by(shape)} of {dtype}"
+            raise Unusable(f"--mean {path}: found {found}, expected {by((3, *stored))}, as the images are stored")
+        stream.seek(0)
+        with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, and is refused
             return npy.read_array(stream, allow_pickle=False).astype(np.float32)
-    except (OSError, ValueError, EOFError) as error:
+    except Unusable:
+        raise
+    except Exception as error:  # a damaged header raises nearly anything
         raise Unusable(f"--mean {path}: no usable .npy file ({reason(error)})") from None
 
 

@@ -19,6 +19,7 @@ from ..reference.spec import nearest
 from .settings import table
 
 HERE = Path(__file__).parent
+TRACE = ".safetensors"
 NOT_IMPLEMENTATIONS = ("__init__", "describe", "find", "interface")
 
 
@@ -91,8 +92,11 @@ def runnable() -> list[str]:
 def find(name: str) -> Target:
     """Resolve a name of ours, a path to a .py file, or a module's dotted name; raises Unknown with the next step.
 
-    NAME@SETTING is the implementation under one of the settings of settings/table.py.
+    NAME@SETTING is the implementation under one of the settings of settings/table.py. FILE.safetensors is a trace: what
+    `record` wrote of an implementation.
     """
+    if name.endswith(TRACE):
+        return find_trace(name)
     plain, _, setting = name.rpartition("@")
     if not plain or "/" in setting or setting.endswith(".py"):
         return find_plain(name)
@@ -100,6 +104,14 @@ def find(name: str) -> Target:
     if setting not in known:
         raise Unknown(f"no setting {setting!r} of {plain}{nearest(setting, known)} There are: {', '.join(known)}")
     return replace(target, name=name, setting=setting)
+
+
+def find_trace(name: str) -> Target:
+    """A file that an implementation was recorded in; what it holds is looked at by whoever opens it."""
+    path = Path(name)
+    if not path.is_file():
+        raise Unknown(f"no file {name!r} here (looked in {Path.cwd()}); `alexnet-parity record` makes one")
+    return Target(name, file=str(path))
 
 
 def find_plain(name: str) -> Target:
@@ -126,7 +138,8 @@ def find_plain(name: str) -> Target:
 
 def extra(name: str) -> str:
     """The optional dependency in pyproject.toml that installs an implementation's framework."""
-    return next((known for known in ("keras", "torch") if name.startswith(known)), name)
+    named = {"onnxruntime": "onnx", "keras_torch": "keras_torch", "keras_jax": "keras_jax"}
+    return named.get(name) or next((known for known in ("keras", "torch") if name.startswith(known)), name)
 
 
 def importable(name: str) -> bool:

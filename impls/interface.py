@@ -11,10 +11,12 @@ module that is fixed to one network says so with `variant = "paper"` and may ign
 More is judged of a module that offers more, as ours do. Each is optional, and UNSUPPORTED where it is missing:
 
     gradients, step, backward      methods of the Model, below
+    output                         method of the Model: the network's output and nothing else, Inference below
     velocities, restore            methods of the Model: {parameter: array} of what the next step adds 0.9 of, as w <- w + v
     initialisers.initial(network, seed)            first values by parameter: checks/training/initial.py
     optimisers.SETUPS                              optimisers as users set them up: checks/training/updates.py
     losses.FORMS, losses.DEPARTURES                forms of the loss: checks/training/losses.py
+    formats.FORMATS                                files that it is saved in: impls/formats/codec.py
     augmentation                                   crops, flips, ten views, noise: checks/training/augmented.py
     dropout(x, upstream, rate, seed), dropout_at_test(x, rate)     its own dropout: checks/training/dropout_own.py
 """
@@ -39,6 +41,22 @@ class Model(Protocol):
 
     def params(self) -> Mapping[str, np.ndarray]:
         """The weights and biases as the framework holds them now, in the layout they were given in."""
+        ...
+
+
+class Inference(Model, Protocol):
+    """A network as it is used, when nobody looks into it."""
+
+    def output(self, x: np.ndarray) -> np.ndarray:
+        """The last layer's output for a batch x (N, C, H, W): a float32 copy, (N, classes).
+
+        Computed as the framework would with nothing recorded on the way: the bits of activations(), unless a compiler fuses
+        layers. Then flags()["compiler"] says which, and its bound is what is asked of it: checks/stability.py.
+        """
+        ...
+
+    def flags(self) -> Mapping[str, str]:
+        """What the model says of itself, for the reports: device, tf32, deterministic, compiler."""
         ...
 
 

@@ -2,20 +2,29 @@
 
 The response normalisation comes in two ways, as in the document that started this project: a thin layer over
 `tf.nn.local_response_normalization`, used here, and the sum of shifted squares in the style of Pylearn2 in
-`keras.ops`, which runs on any backend and is used by `keras_ops.py`.
+`keras.ops`, which runs on any backend and is used by `keras_ops.py`, and on other backends than TensorFlow by
+`keras_torch.py` and `keras_jax.py`. What Keras does not hide of a backend is in `keras_backends/`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-import keras
 import numpy as np
+
+from alexnet_parity.impls import keras_backends
+
+if not keras_backends.running():  # keras_torch.py and keras_jax.py, which take the network from here, have chosen
+    keras_backends.choose("tensorflow")
+
+import keras
 from keras import layers, ops
 
 from alexnet_parity.impls.augmentation import keras as augmentation  # noqa: F401 - what it offers
+from alexnet_parity.impls.formats import keras as formats  # noqa: F401 - what it offers
 from alexnet_parity.impls.initialisers import keras as initialisers  # noqa: F401 - what it offers
 from alexnet_parity.impls.interface import Backward, Unsupported
 from alexnet_parity.impls.losses import keras as losses  # noqa: F401 - what it offers
@@ -40,13 +49,34 @@ from alexnet_parity.reference.spec import (
 
 requires = ("keras", "tensorflow")
 
+backend = keras_backends.current()
 
-class LocalResponseNormalization(layers.Layer):
-    """b_i = a_i / (k + alpha * sum of a_j^2 over n neighbouring maps)^beta, within each of `towers` parts."""
 
-    def __init__(self, spec: Lrn, **kwargs: Any) -> None:
+ours = keras.saving.register_keras_serializable("alexnet_parity")  # the layers below may be in a .keras file
+
+
+class Specified(layers.Layer):
+    """A layer that its entry of the network's specification describes, and that is saved with it."""
+
+    entry: type[Layer]
+
+    def __init__(self, spec: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.spec = spec
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "spec": dataclasses.asdict(self.spec)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        saved = keras.saving.deserialize_keras_object(config["spec"])  # JSON has no tuples
+        return super().from_config({**config, "spec": cls.entry(**saved)})
+
+
+class LocalResponseNormalization(Specified):
+    """b_i = a_i / (k + alpha * sum of a_j^2 over n neighbouring maps)^beta, within each of `towers` parts."""
+
+    entry = Lrn
 
     def call(self, x: Any) -> Any:  # (N, H, W, C)
         towers = ops.split(x, self.spec.towers, axis=3)
@@ -57,6 +87,7 @@ class LocalResponseNormalization(layers.Layer):
         raise NotImplementedError
 
 
+@ours
 class TensorFlowLRN(LocalResponseNormalization):
     """Over tf.nn, which takes a radius, n // 2, and leaves alpha undivided, as the paper does."""
 
@@ -67,6 +98,7 @@ class TensorFlowLRN(LocalResponseNormalization):
         return tf.nn.local_response_normalization(x, spec.n // 2, bias=spec.k, alpha=spec.alpha, beta=spec.beta)
 
 
+@ours
 class ShiftedSquaresLRN(LocalResponseNormalization):
     """The squares, padded with zero maps at both ends, shifted by -n//2 .. n//2 and summed."""
 
@@ -90,12 +122,11 @@ def window_sums(x: Any, kernel: int, stride: int) -> Any:  # (N, H, W, C) -> (N,
     return ops.depthwise_conv(x, ones, stride, "valid")
 
 
-class SpatialResponseNormalization(layers.Layer):
+@ours
+class SpatialResponseNormalization(Specified):
     """Response normalisation within each map, over n x n pixels; alpha multiplies the sum of squares."""
 
-    def __init__(self, spec: SpatialLrn, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.spec = spec
+    entry = SpatialLrn
 
     def call(self, x: Any) -> Any:  # (N, H, W, C)
         radius = self.spec.n // 2
@@ -104,6 +135,7 @@ class SpatialResponseNormalization(layers.Layer):
         return x / ops.power(self.spec.k + self.spec.alpha * total, self.spec.beta)
 
 
+@ours
 class MinusInfinityPadding2D(layers.Layer):
     """-inf where max-pooling windows reach beyond the edge."""
 
@@ -115,29 +147,27 @@ class MinusInfinityPadding2D(layers.Layer):
         return ops.pad(x, [(0, 0), *self.padding, (0, 0)], constant_values=-np.inf)
 
 
-class AveragePooling(layers.Layer):
+@ours
+class AveragePooling(Specified):
     """The mean over the pixels that are there; "same" of Keras counts so too, but starts its windows elsewhere."""
 
-    def __init__(self, pool: Pool, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.pool = pool
+    entry = Pool
 
     def call(self, x: Any) -> Any:  # (N, H, W, C)
-        padding = [(0, 0), *borders(self.pool, maps_of(x)), (0, 0)]
+        padding = [(0, 0), *borders(self.spec, maps_of(x)), (0, 0)]
         there = ops.ones((1, *x.shape[1:3], 1), x.dtype)
-        total, count = (window_sums(ops.pad(v, padding), self.pool.kernel, self.pool.stride) for v in (x, there))
+        total, count = (window_sums(ops.pad(v, padding), self.spec.kernel, self.spec.stride) for v in (x, there))
         return total / count
 
 
-class LocallyConnected2D(layers.Layer):
+@ours
+class LocallyConnected2D(Specified):
     """A convolution with kernels of its own at each position, which Keras 3 no longer has.
 
     kernel (H', W', K, K, C, O), bias (H', W', O).
     """
 
-    def __init__(self, spec: Local, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.spec = spec
+    entry = Local
 
     def build(self, shape: Any) -> None:  # (N, H, W, C)
         _, height, width, channels = shape
@@ -158,6 +188,18 @@ class LocallyConnected2D(layers.Layer):
         return ops.transpose(sums, (2, 0, 1, 3)) + self.bias
 
 
+@ours
+class Conv2D(layers.Conv2D):
+    """Keras' own; its grouped convolutions go through the backend's file, where TensorFlow would compile each call anew."""
+
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:  # (N, H, W, I), (K, K, I / groups, O)
+        if self.groups == 1:
+            return super().convolution_op(inputs, kernel)
+        how = (self.strides, self.padding, self.dilation_rate, self.data_format)
+        return backend.grouped(super().convolution_op, inputs, kernel, how)
+
+
+@ours
 class Dropout(layers.Dropout):
     """Dropout that multiplies by `factors` where they are given, so that frameworks can share a mask."""
 
@@ -165,6 +207,7 @@ class Dropout(layers.Dropout):
         return super().call(inputs, training) if factors is None else inputs * factors
 
 
+@ours
 class GroupedDense(layers.Layer):
     """Equal, consecutive parts of the units, each reading only its own part of the inputs: kernel (inputs / groups, units)."""
 
@@ -213,7 +256,7 @@ def add(layer: Layer, x: Any, lrn: type[LocalResponseNormalization]) -> Any:
         case Conv():
             if any(map(sum, padding := borders(layer, maps_of(x)))):
                 x = layers.ZeroPadding2D(padding, name=f"{name}_pad")(x)
-            return layers.Conv2D(
+            return Conv2D(
                 layer.channels,
                 layer.kernel,
                 layer.stride,
@@ -258,33 +301,30 @@ def to_keras(value: np.ndarray) -> Any:
 
 
 def from_keras(variable: Any) -> np.ndarray:
+    """In our layout, and no view: PyTorch and JAX hand out the memory of the variable itself."""
     back = tuple(int(axis) for axis in np.argsort(AXES[len(variable.shape)]))
-    return ops.convert_to_numpy(ops.transpose(variable, back))
-
-
-def select(device: str) -> str:
-    """The device to run on, after switching TF32 and non-deterministic kernels off in the backend."""
-    if keras.backend.backend() != "tensorflow":
-        raise Unsupported(f"device selection knows the TensorFlow backend only, found {keras.backend.backend()}")
-    from alexnet_parity.impls import tf_nn
-
-    return "gpu:0" if "GPU" in tf_nn.select(device) else "cpu:0"
+    found = ops.convert_to_numpy(ops.transpose(variable, back))
+    return found if found.flags.owndata else found.copy()
 
 
 class Model:
     def __init__(
         self, network: Network, params: Mapping[str, np.ndarray], device: str, lrn: type[LocalResponseNormalization]
     ) -> None:
-        self.network, self.device = network, select(device)
+        self.network, self.device = network, backend.select(device)
         self.loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         with keras.device(self.device):
-            self.net = alexnet(network, lrn)
-            self.variables: dict[str, keras.Variable] = {}
-            for layer in self.net.layers:
-                if layer.weights:
-                    self.variables |= {f"{layer.name}.weight": layer.kernel, f"{layer.name}.bias": layer.bias}
+            self.hold(alexnet(network, lrn))
             for name, variable in self.variables.items():
                 variable.assign(to_keras(params[name]))
+
+    def hold(self, net: keras.Model) -> None:
+        """Run this network, whose layers and weights go by our names."""
+        self.net, self.layers = net, {layer.name: layer for layer in net.layers}
+        self.variables: dict[str, keras.Variable] = {}
+        for layer in net.layers:
+            if layer.weights:
+                self.variables |= {f"{layer.name}.weight": layer.kernel, f"{layer.name}.bias": layer.bias}
 
     def __call__(self, x: Any, masks: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Every layer's output, channels last. Without a mask of its own (N, units) a dropout layer is the identity."""
@@ -296,6 +336,24 @@ class Model:
             outputs = self(to_channels_last(x))
         return {name: from_channels_last(ops.convert_to_numpy(y)) for name, y in outputs.items()}
 
+    def output(self, x: np.ndarray) -> np.ndarray:
+        """The last layer's output, by a model that gives nothing else."""
+        with keras.device(self.device):
+            given = {**dict.fromkeys(self.net.input, None), "input": to_channels_last(x)}
+            return from_channels_last(ops.convert_to_numpy(self.last(given, training=False)))
+
+    @cached_property
+    def last(self) -> keras.Model:
+        """The same layers, with one output."""
+        return keras.Model(self.net.input, self.net.output[self.network.layers[-1].name])
+
+    def apply(self, name: str, x: Any, mask: Any = None) -> Any:
+        """One layer alone, with the border or the turn that comes before it: (N, H, W, C) or (N, units)."""
+        for before in (f"{name}_pad", f"{name}_order"):
+            if before in self.layers:
+                x = self.layers[before](x)
+        return self.layers[name](x) if mask is None else self.layers[name](x, mask)
+
     def backward(
         self,
         x: np.ndarray,
@@ -303,24 +361,20 @@ class Model:
         labels: np.ndarray | None = None,
         masks: Mapping[str, np.ndarray] | None = None,
     ) -> Backward:
-        import tensorflow as tf
-
         with keras.device(self.device):
-            leaf = ops.convert_to_tensor(to_channels_last(x))
-            with tf.GradientTape() as tape:
-                tape.watch(leaf)
-                outputs = self.up_to_logits(leaf, masks)
-                y = outputs[next(reversed(outputs))]
-                loss = None if labels is None else self.loss(labels, y)
             start = None if upstream is None else ops.convert_to_tensor(to_channels_last(upstream))
-            sources = {"input": leaf, **outputs}
-            found, of_weights = tape.gradient(y if loss is None else loss, (sources, self.values()), start)
+            leaf = ops.convert_to_tensor(to_channels_last(x))
+            outputs, found, of_weights, loss = self.training_pass(leaf, masks, start, labels)
         return Backward(
             {name: from_channels_last(ops.convert_to_numpy(output)) for name, output in outputs.items()},
             {name: from_channels_last(ops.convert_to_numpy(gradient)) for name, gradient in found.items()}
             | {name: from_keras(gradient) for name, gradient in of_weights.items()},
             None if loss is None else ops.convert_to_numpy(loss).reshape(1),
         )
+
+    def training_pass(self, x: Any, masks: Mapping[str, Any] | None, upstream: Any, labels: Any) -> Any:
+        """Every output up to the logits, the gradient at each of them and at "input", that of each weight, and the loss."""
+        return backend.backward(self, x, masks, upstream, labels)
 
     def gradients(self, x: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
         _, found = self.compiled(*self.given(x, labels))
@@ -343,32 +397,31 @@ class Model:
 
     def descent(self, x: Any, labels: Any, masks: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         """The loss, a scalar, and its gradient with respect to every weight."""
-        import tensorflow as tf
 
-        with keras.device(self.device), tf.GradientTape() as tape:
+        def loss() -> Any:
             outputs = self.up_to_logits(x, masks)
-            loss = self.loss(labels, outputs[next(reversed(outputs))])
-        return loss, tape.gradient(loss, self.values())
+            return self.loss(labels, outputs[next(reversed(outputs))])
+
+        with keras.device(self.device):
+            value, gradients = backend.descent(loss, list(self.variables.values()))
+        return value, dict(zip(self.variables, gradients, strict=True))
 
     @cached_property
     def compiled(self) -> Any:
-        """`descent` as a graph, as `fit` would run it: without one Keras compiles each grouped convolution at each call.
+        """`descent` as `fit` would run it: on TensorFlow a graph.
 
-        Source: keras/src/backend/tensorflow/nn.py, conv, whose _conv_xla is a new tf.function every time. A graph rounds
-        otherwise than single operations do (its LRN is oneDNN's), and the same from run to run.
+        A graph rounds otherwise than single operations do (its LRN is oneDNN's), and the same from run to run.
         """
-        import tensorflow as tf
-
-        return tf.function(self.descent, autograph=False)
+        return backend.compiled(self.descent)
 
     def up_to_logits(self, x: Any, masks: Mapping[str, Any] | None) -> dict[str, Any]:
         """Every layer's output before a closing softmax, which belongs to the loss; the logits come last."""
-        outputs, last = self(x, masks), self.network.layers[-1]
-        return {
-            layer.name: outputs[layer.name]
-            for layer in self.network.layers
-            if layer is not last or not isinstance(last, Softmax)
-        }
+        outputs = self(x, masks)
+        return {name: outputs[name] for name in self.names_up_to_logits()}
+
+    def names_up_to_logits(self) -> list[str]:
+        last = self.network.layers[-1]
+        return [layer.name for layer in self.network.layers if layer is not last or not isinstance(last, Softmax)]
 
     @cached_property
     def optimiser(self) -> optimisers.Paper:
@@ -383,17 +436,11 @@ class Model:
         with keras.device(self.device):
             self.optimiser.load({name: to_keras(value) for name, value in velocities.items()})
 
-    def values(self) -> dict[str, Any]:
-        """The framework's own variable for each weight, which its tape knows."""
-        return {name: variable.value for name, variable in self.variables.items()}
-
     def params(self) -> dict[str, np.ndarray]:
         return {name: from_keras(variable.value) for name, variable in self.variables.items()}
 
     def flags(self) -> dict[str, str]:
-        from alexnet_parity.impls import tf_nn
-
-        return {"backend": keras.backend.backend(), **tf_nn.flags(self.device)}
+        return {"backend": keras.backend.backend(), **backend.flags(self.device)}
 
 
 def to_channels_last(x: np.ndarray) -> np.ndarray:
@@ -413,17 +460,12 @@ def dropout(
 
     x, upstream and both results are (steps, N, ...), float32. The layer is given the seed, once.
     """
-    import tensorflow as tf
-
     outputs, gradients = [], []
-    with keras.device(select(device)):
+    with keras.device(backend.select(device)):
         layer = layers.Dropout(rate, seed=seed)
         for inputs, start in zip(x, upstream, strict=True):
-            leaf = ops.convert_to_tensor(to_channels_last(inputs))
-            with tf.GradientTape() as tape:
-                tape.watch(leaf)
-                y = layer(leaf, training=True)
-            gradient = tape.gradient(y, leaf, ops.convert_to_tensor(to_channels_last(start)))
+            leaf, above = (ops.convert_to_tensor(to_channels_last(values)) for values in (inputs, start))
+            y, gradient = backend.pull_back(lambda leaf: layer(leaf, training=True), leaf, above)
             outputs.append(from_channels_last(ops.convert_to_numpy(y)))
             gradients.append(from_channels_last(ops.convert_to_numpy(gradient)))
     return np.stack(outputs), np.stack(gradients)
@@ -431,10 +473,11 @@ def dropout(
 
 def dropout_at_test(x: np.ndarray, rate: float, device: str = "cpu") -> np.ndarray:
     """keras.layers.Dropout at inference: (N, ...) -> same."""
-    with keras.device(select(device)):
+    with keras.device(backend.select(device)):
         y = layers.Dropout(rate)(to_channels_last(x), training=False)
         return from_channels_last(ops.convert_to_numpy(y))
 
 
 def build(network: Network, params: Mapping[str, np.ndarray], device: str = "cpu") -> Model:
+    keras_backends.require("tensorflow")
     return Model(network, params, device, TensorFlowLRN)

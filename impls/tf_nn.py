@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_parity.impls.augmentation import tf_nn as augmentation  # noqa: F401 - what it offers
+from alexnet_parity.impls.formats import tf_nn as formats  # noqa: F401 - what it offers
 from alexnet_parity.impls.initialisers import tf_nn as initialisers  # noqa: F401 - what it offers
 from alexnet_parity.impls.interface import Backward, Unavailable, Unsupported
 from alexnet_parity.impls.losses import tf_nn as losses  # noqa: F401 - what it offers
@@ -101,7 +102,7 @@ def dense(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor, groups: int) -> tf.T
 def flatten(x: tf.Tensor) -> tf.Tensor:
     """Channel, row, column: the order in which fc6's weights are shared."""
     x = tf.transpose(x, [0, 3, 1, 2])  # (N, C, H, W)
-    return tf.reshape(x, [x.shape[0], -1])
+    return tf.reshape(x, [-1, x.shape[1:].num_elements()])  # the batch may be of any size
 
 
 class AlexNet(tf.Module):
@@ -180,7 +181,10 @@ def select(device: str) -> str:
 
 
 def flags(device: str) -> dict[str, str]:
+    build = tf.sysconfig.get_build_info() if "GPU" in device else {}
+    libraries = {name: str(build[f"{name}_version"]) for name in ("cuda", "cudnn") if f"{name}_version" in build}
     return {
+        **libraries,
         "device": device,
         "threads": str(tf.config.threading.get_intra_op_parallelism_threads() or "all"),
         "tf32": str(tf.config.experimental.tensor_float_32_execution_enabled()),
@@ -199,6 +203,13 @@ class Model:
             for name, y in self.net(tf.constant(to_nhwc(x))):
                 yield name, from_nhwc(y.numpy())
 
+    def output(self, x: np.ndarray) -> np.ndarray:
+        """The last layer's output, and nothing recorded on the way."""
+        with tf.device(self.device):
+            for _, y in self.net(tf.constant(to_nhwc(x))):
+                last = y
+        return from_nhwc(last.numpy())
+
     def backward(
         self,
         x: np.ndarray,
@@ -207,21 +218,28 @@ class Model:
         masks: Mapping[str, np.ndarray] | None = None,
     ) -> Backward:
         with tf.device(self.device):
-            leaf = tf.constant(to_nhwc(x))
-            with tf.GradientTape() as tape:
-                tape.watch(leaf)
-                outputs = self.net.in_training(leaf, tensors(masks))
-                y = outputs[next(reversed(outputs))]
-                loss = None if labels is None else cross_entropy(y, tf.constant(labels))
             start = None if upstream is None else tf.constant(to_nhwc(upstream))
-            around = {"input": leaf, **outputs}
-            found, of_weights = tape.gradient(y if loss is None else loss, (around, self.net.weights), start)
+            right = None if labels is None else tf.constant(labels)
+            outputs, found, of_weights, loss = self.training_pass(tf.constant(to_nhwc(x)), tensors(masks), start, right)
         return Backward(
             {name: from_nhwc(output.numpy()) for name, output in outputs.items()},
             {name: from_nhwc(gradient.numpy()) for name, gradient in found.items()}
             | {name: from_tf(gradient.numpy()) for name, gradient in of_weights.items()},
             None if loss is None else loss.numpy().reshape(1),
         )
+
+    def training_pass(
+        self, x: tf.Tensor, masks: Mapping[str, tf.Tensor], upstream: tf.Tensor | None, labels: tf.Tensor | None
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor], dict[str, tf.Tensor], tf.Tensor | None]:
+        """Every output up to the logits, the gradient at each of them and at "input", that of each weight, and the loss."""
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = self.net.in_training(x, masks)
+            y = outputs[next(reversed(outputs))]
+            loss = None if labels is None else cross_entropy(y, labels)
+        around = {"input": x, **outputs}
+        found, of_weights = tape.gradient(y if loss is None else loss, (around, self.net.weights), upstream)
+        return outputs, found, of_weights, loss
 
     def gradients(self, x: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
         with tf.device(self.device):

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alexnet_parity.impls.augmentation import torch as augmentation  # noqa: F401 - what it offers
+from alexnet_parity.impls.formats import torch as formats  # noqa: F401 - what it offers
 from alexnet_parity.impls.initialisers import torch as initialisers  # noqa: F401 - what it offers
 from alexnet_parity.impls.interface import Backward, Unavailable, Unsupported
 from alexnet_parity.impls.losses import torch as losses  # noqa: F401 - what it offers
@@ -196,6 +197,18 @@ class AlexNet(nn.Sequential):
         super().__init__(OrderedDict((layer.name, module(layer, inputs)) for layer, inputs, _ in network.walk()))
 
 
+def outputs(
+    net: AlexNet, x: Tensor, masks: Mapping[str, Tensor] | None = None, logits: bool = False
+) -> dict[str, Tensor]:
+    """Every layer's output by name; a dropout layer multiplies by its mask (N, units). logits: not that of a closing softmax."""
+    found = {}
+    for name, layer in net.named_children():
+        if logits and isinstance(layer, nn.Softmax):
+            break
+        x = found[name] = x * masks[name] if masks and name in masks else layer(x)
+    return found
+
+
 def select(device: str) -> torch.device:
     """The device to run on, after switching reduced precision and non-deterministic kernels off everywhere."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
@@ -210,6 +223,20 @@ def select(device: str) -> torch.device:
     return torch.device(device)
 
 
+def flags(device: torch.device) -> dict[str, str]:
+    """What a model on this device says of itself."""
+    on_gpu = device.type == "cuda"
+    gpu = torch.cuda.get_device_name() if on_gpu else ""
+    libraries = {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())} if on_gpu else {}
+    return {
+        **libraries,
+        "device": f"{device.type} {gpu}".strip(),
+        "threads": str(torch.get_num_threads()),
+        "tf32": str(torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32),
+        "deterministic": str(torch.are_deterministic_algorithms_enabled()),
+    }
+
+
 class Model:
     def __init__(self, network: Network, params: Mapping[str, np.ndarray], device: str) -> None:
         self.device = select(device)
@@ -218,10 +245,15 @@ class Model:
 
     @torch.inference_mode()
     def activations(self, x: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-        y = torch.from_numpy(x).to(self.device)
+        y = self.tensor(x)
         for name, layer in self.net.named_children():
             y = layer(y)
             yield name, y.cpu().numpy().copy()
+
+    @torch.inference_mode()
+    def output(self, x: np.ndarray) -> np.ndarray:
+        """The last layer's output, and nothing recorded on the way."""
+        return self.net(self.tensor(x)).cpu().numpy().copy()
 
     def backward(
         self,
@@ -245,12 +277,7 @@ class Model:
 
     def up_to_logits(self, x: Tensor, masks: Mapping[str, np.ndarray] | None) -> dict[str, Tensor]:
         """Every layer's output before a closing softmax, which belongs to the loss; the logits come last."""
-        outputs = {}
-        for name, layer in self.net.named_children():
-            if isinstance(layer, nn.Softmax):
-                break
-            x = outputs[name] = x * self.tensor(masks[name]) if masks and name in masks else layer(x)
-        return outputs
+        return outputs(self.net, x, {name: self.tensor(mask) for name, mask in (masks or {}).items()}, logits=True)
 
     def gradients(self, x: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
         _, found = self.descent(x, labels)
@@ -292,13 +319,7 @@ class Model:
         return {name: value.cpu().numpy().copy() for name, value in self.net.state_dict().items()}
 
     def flags(self) -> dict[str, str]:
-        gpu = torch.cuda.get_device_name() if self.device.type == "cuda" else ""
-        return {
-            "device": f"{self.device.type} {gpu}".strip(),
-            "threads": str(torch.get_num_threads()),
-            "tf32": str(torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32),
-            "deterministic": str(torch.are_deterministic_algorithms_enabled()),
-        }
+        return flags(self.device)
 
 
 def to_numpy(value: Tensor) -> np.ndarray:

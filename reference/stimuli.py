@@ -6,12 +6,18 @@
     large        Gaussian weights that keep activations large, where LRN's constants matter
     photograph   the paper's initialisation and a real photograph
 
+    probe        one layer alone, or the whole network: numbers that say which arithmetic it computes in (`probe.py`)
+
 for gradients:
 
     gradient-exact    as exact, with fewer weights and an upstream gradient of -1, 0 and 1 at the logits: gradients are exact too
     (large has labels, for the gradient of the loss; dense has upstream gradients, no zero among them)
     dropout-paper     as gradient-exact, with masks of 0 and 1 for the dropout layers, as the paper has them
     dropout-inverted  the same with masks of 0 and 2, as frameworks have them
+
+special values, a layer of one kind alone (`special_values.py`), the same for every network and seed:
+
+    special.KIND      NaN, infinities, signed zeros, denormals and overflow through a convolution, a pooling ...: an image a case
 
 for what needs no input, only the seed: each is fed to a pass of the same name (`checks/passes.py`):
 
@@ -40,7 +46,7 @@ from functools import cached_property
 
 import numpy as np
 
-from . import draws, oracle
+from . import draws, oracle, probe, special_values
 from .photograph import photograph
 from .spec import (
     AFFINE,
@@ -301,6 +307,17 @@ def _dense(network: Network, layer: str, seed: int) -> Stimulus:
     return Stimulus(f"dense.{layer}", alone, nonzero(alone, seed), x, seed, upstream=upstream)
 
 
+def _probe(network: Network, layer: str, seed: int) -> Stimulus:
+    alone = network.only(layer)
+    x = probe.images(alone.layers[0], alone.input_shape, seed)
+    return Stimulus(f"probe.{layer}", alone, probe.params(alone, seed, alone=True), x, seed)
+
+
+def _probe_whole(network: Network, seed: int) -> Stimulus:
+    params = probe.params(network, seed, alone=False)
+    return Stimulus("probe", network, params, noise(network, seed, "probe"), seed)
+
+
 def _impulse(network: Network, seed: int) -> Stimulus:
     """conv1's taps numbered 1, 2, 3 ... through all filters; image 0 lit at the first pixel, image 1 at the last."""
     alone = network.only(network.layers[0].name)
@@ -324,6 +341,7 @@ def _enlarged(stimulus: Stimulus) -> Stimulus:
 
 _MAKERS = {"exact": _exact, "one-tap": _one_tap, "large": _large, "photograph": _photograph}
 _BACKWARD = {"gradient-exact": _gradient_exact}
+_PROBE = {"probe": _probe_whole}
 _DROPOUT = {"dropout-paper": _dropout(1), "dropout-inverted": _dropout(2)}
 _SEED_ALONE: dict[str, Callable[[Network], bool]] = {  # by name: for which networks there is such a stimulus
     "towers": lambda network: network.name.removesuffix("-thin") in ("paper", "single-tower"),
@@ -335,7 +353,9 @@ _SEED_ALONE: dict[str, Callable[[Network], bool]] = {  # by name: for which netw
     "dropout-own": lambda network: network.name in ("paper", "paper-thin"),
     "augmentation": lambda network: network.name in ("paper", "paper-thin"),
     "loss": lambda network: network.name in ("paper", "paper-thin"),
+    "saved": lambda network: network.name in ("paper-thin", "cifar-11pct-thin"),
 }
+_SPECIAL = {f"special.{kind}": kind for kind in special_values.KINDS}
 _PADDING = {
     "impulse": _impulse,
     "enlarged-exact": lambda network, seed: _enlarged(_exact(network, seed)),
@@ -351,7 +371,9 @@ def names(network: Network) -> list[str]:
     alone = [f"dense.{layer}" for layer in affine]
     seeded = [name for name, exists in _SEED_ALONE.items() if exists(network)]
     masked = _DROPOUT if network.name in MASKED else ()
-    return [*_MAKERS, *_BACKWARD, *masked, *alone, *seeded, *(_PADDING if uneven else ())]
+    probes = [*_PROBE, *(f"probe.{layer}" for layer in affine)] if probed(network) else ()
+    special = _SPECIAL if network.name in ("paper", "paper-thin") else ()
+    return [*_MAKERS, *_BACKWARD, *masked, *alone, *probes, *seeded, *special, *(_PADDING if uneven else ())]
 
 
 # Networks whose layers are each tried alone, backward: every kind of affine layer that there is. In full size gradient-exact asks
@@ -364,6 +386,11 @@ def bare(network: Network) -> bool:
     return network.name in BARE
 
 
+def probed(network: Network) -> bool:
+    """Are the layers of this network asked for their arithmetic? In full size, and every kind that there is in thin ones."""
+    return not network.name.endswith("-thin") or bare(network)
+
+
 def stimulus(network: Network, name: str, seed: int) -> Stimulus:
     """The stimulus called `name`; KeyError with the known names if there is none. The same bits on every machine."""
     known = names(network)
@@ -371,6 +398,11 @@ def stimulus(network: Network, name: str, seed: int) -> Stimulus:
         raise KeyError(f"unknown stimulus {name!r}{nearest(name, known)} Known: {', '.join(known)}")
     if name in _SEED_ALONE:
         return Stimulus(name, network, {}, np.zeros(0, dtype=np.float32), seed)
+    if name in _SPECIAL:
+        kind = special_values.kind(_SPECIAL[name])
+        return Stimulus(name, kind.network, kind.params, kind.x, seed)
     if name.startswith("dense."):
         return _dense(network, name.removeprefix("dense."), seed)
-    return (_MAKERS | _BACKWARD | _DROPOUT | _PADDING)[name](network, seed)
+    if name.startswith("probe."):
+        return _probe(network, name.removeprefix("probe."), seed)
+    return (_MAKERS | _BACKWARD | _PROBE | _DROPOUT | _PADDING)[name](network, seed)

@@ -1,4 +1,7 @@
-"""Findings as JSON: written whole, read with suspicion, merged only where they speak of the same numbers."""
+"""Findings as JSON: written whole and sealed, read with suspicion, merged only where they speak of the same numbers.
+
+The seal is SHA-256 over the file as it stands, the seal's own digits read as zeros: a file with one bit changed is refused.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,19 @@ import json
 import math
 import platform
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import checks, impls, reference
 from ..checks.finding import Finding, Status
+from ..checks.provenance import processor, sources
+from ..checks.traces.trace import Trace
 
-SCHEMA = "alexnet-parity/findings/1"
-KEYS = ("schema", "environment", "summary", "findings")
+SCHEMA = "alexnet-parity/findings/2"
+KEYS = ("schema", "sha256", "environment", "summary", "findings")
+OPENING = f'{{\n "schema": "{SCHEMA}",\n "sha256": "'  # how a file begins: the seal's digits come next
+BLANK = "0" * 64
 RUN = {
     "sources": str,
     "python": str,
@@ -50,11 +56,21 @@ class Findings:
     def as_json(self) -> str:
         document = {
             "schema": SCHEMA,
+            "sha256": BLANK,
             "environment": self.environment,
             "summary": self.summary,
             "findings": [finding.as_dict() for finding in self.findings],
         }
-        return json.dumps(document, indent=1, allow_nan=False) + "\n"
+        return sealed(json.dumps(document, indent=1, allow_nan=False) + "\n")
+
+
+def sealed(text: str) -> str:
+    """A findings file's text with its seal, whatever stood in the seal's place; text that begins otherwise as it is."""
+    start, end = len(OPENING), len(OPENING) + len(BLANK)
+    if not text.startswith(OPENING):
+        return text
+    digits = hashlib.sha256((text[:start] + BLANK + text[end:]).encode(errors="surrogatepass")).hexdigest()
+    return text[:start] + digits + text[end:]
 
 
 def summary(findings: Iterable[Finding]) -> dict[str, Any]:
@@ -81,29 +97,23 @@ def environment(
     return {"runs": [run], "digests": digests}
 
 
-def sources() -> str:
-    """SHA-256 of the code that decides what is found: runs of different code are not merged."""
-    total = hashlib.sha256()
-    for package in (reference, impls, checks):
-        root = Path(package.__path__[0])
-        for path in sorted(root.rglob("*.py")):
-            total.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-    return total.hexdigest()
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+def with_traces(environment: dict[str, Any], traces: Mapping[str, Trace]) -> dict[str, Any]:
+    """A run's environment, what was recorded elsewhere as runs of their own: their machines, judged by the code here."""
+    (run,) = environment["runs"]
+    live = {name: flags for name, flags in run["implementations"].items() if name not in traces}
+    runs = [{**run, "implementations": live}] if live or not traces else []
+    for name, held in traces.items():
+        machine = {key: held.environment.get(key, "") for key in ("python", "system", "processor")}
+        flags = {key: text for key, text in run["implementations"][name].items() if key not in machine}
+        runs.append({**run, **machine, "device": held.device, "implementations": {name: flags}})
+    return {**environment, "runs": runs}
 
 
 def read(path: Path) -> Findings:
     """Read a findings file; raises BadFile for anything that is not one, whole and of this schema."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_bytes().decode("utf-8")
+    except (OSError, ValueError) as error:
         raise BadFile(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from error
     try:
         document = json.loads(text)
@@ -114,6 +124,10 @@ def read(path: Path) -> Findings:
         raise BadFile(f"{path}: found schema {found!r}, expected {SCHEMA!r}; make it again with this version")
     if absent := [key for key in KEYS if key not in document]:
         raise BadFile(f"{path}: {', '.join(absent)} missing; make it again with verify")
+    if not text.startswith(OPENING) or sealed(text) != text:
+        raise BadFile(
+            f"{path} is not as it was written (its SHA-256 differs); copy it again, or make it again with verify"
+        )
     findings = Findings(tuple(parse(path, row) for row in rows(path, document)), checked(path, document["environment"]))
     if document["summary"] != findings.summary:
         raise BadFile(

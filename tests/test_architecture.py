@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ORDER = ("reference", "impls", "checks", "evaluate", "train", "reports", "cli")
-FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "onnxruntime", "onnx"}
+FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "onnxruntime", "onnx", "openvino"}
 
 
 def imports(path: Path, root: Path = ROOT) -> set[str]:

@@ -28,6 +28,7 @@ Params = dict[str, Array]
 
 FORMAT = "alexnet-parity/checkpoint/1"
 VELOCITY, LOSSES = "velocity.", "losses"
+LONGEST = 18  # digits of a step
 NAME = re.compile(r"step-(\d{6,})\.safetensors")
 
 
@@ -137,8 +138,8 @@ def read(path: Path, recipe: Recipe) -> State:
         raise Unusable(f"{path}: found {told.get('format', 'no format')!r}, expected a checkpoint ({FORMAT})")
     same_recipe(path, told, recipe)
     step = told.get("step", "")
-    if not step.isdecimal():
-        raise Unusable(f"{path}: found the step {step!r}, expected a whole number")
+    if not step.isdecimal() or len(step) > LONGEST:
+        raise Unusable(f"{path}: found the step {step[:60]!r}, expected a whole number")
     losses = arrays.pop(LOSSES, np.zeros(0))
     if losses.dtype != np.float64 or losses.ndim != 1 or len(losses) > int(step):
         raise Unusable(
@@ -149,9 +150,20 @@ def read(path: Path, recipe: Recipe) -> State:
     fits(path, params, recipe)
     if speeds:
         fits(path, speeds, recipe, VELOCITY)
-    said = json.loads(told.get("versions", "{}"))
-    errors = tuple(Error(**error) for error in json.loads(told.get("errors", "[]")))
+    try:
+        errors = tuple(map(parsed_error, json.loads(told.get("errors", "[]"))))
+        said = {str(name): str(text) for name, text in json.loads(told.get("versions", "{}")).items()}
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise Unusable(f"{path}: its errors or versions are not as they are written; is it damaged?") from None
     return State(int(step), params, speeds or None, losses, errors, told.get("implementation", ""), said)
+
+
+def parsed_error(given: dict[str, Any]) -> Error:
+    """Raises TypeError for anything but what `write` writes."""
+    error = Error(**given)
+    if not isinstance(error.images, str) or not all(type(n) is int for n in (error.step, error.wrong, error.of)):
+        raise TypeError("fields of other kinds")
+    return error
 
 
 def opened(path: Path) -> tuple[Params, dict[str, str]]:
@@ -164,6 +176,8 @@ def opened(path: Path) -> tuple[Params, dict[str, str]]:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except safetensors.SafetensorError as error:
         raise Unusable(f"{path}: no whole .safetensors file ({reason(error)}); is it cut short?") from None
+    except (TypeError, AttributeError) as error:  # bfloat16 and narrower, which NumPy does not have
+        raise Unusable(f"{path}: found numbers that are no float32 ({reason(error)}); no checkpoint of ours") from None
     except OSError as error:
         raise Unusable(f"cannot read {path}: {reason(error)}") from None
 
@@ -174,12 +188,14 @@ def same_recipe(path: Path, told: Mapping[str, str], recipe: Recipe) -> None:
         return
     try:
         theirs = json.loads(told.get("recipe", "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         theirs = {}
     ours = json.loads(json.dumps(recipe.as_dict()))
+    theirs = theirs if isinstance(theirs, dict) else {}
     key = next((key for key in ours if theirs.get(key) != ours[key]), "the digest")
+    found = " ".join(str(theirs.get(key)).split())[:200]
     raise OtherRun(
-        f"{path}: it is of another run: {key} is {theirs.get(key)} there, {ours.get(key, recipe.digest)} here; "
+        f"{path}: it is of another run: {key} is {found} there, {ours.get(key, recipe.digest)} here; "
         "give the same options, or another file"
     )
 

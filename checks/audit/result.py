@@ -82,10 +82,10 @@ class Audit:
     @classmethod
     def from_dict(cls, given: dict[str, Any]) -> Audit:
         """Raises ValueError, in one line, for what is no audit of this schema."""
-        if given.get("schema", SCHEMA) != SCHEMA:
-            raise ValueError(f"no audit: found schema {given['schema']!r}, expected {SCHEMA!r}")
-        values = {k: v for k, v in given.items() if k != "schema"}
         try:
+            if given.get("schema", SCHEMA) != SCHEMA:
+                raise ValueError(f"no audit: found schema {given['schema']!r}, expected {SCHEMA!r}")
+            values = {k: v for k, v in given.items() if k != "schema"}
             values["deviations"] = tuple(
                 Deviation(**{**d, "agrees_with": tuple(d["agrees_with"])}) for d in values["deviations"]
             )
@@ -94,8 +94,8 @@ class Audit:
             )
             values["notes"], values["input_shape"] = tuple(values["notes"]), tuple(values["input_shape"])
             return cls(**values)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"no audit: {error}") from None
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"no audit: {' '.join(str(error).split())}") from None
 
 
 def finite(value: Any) -> Any:

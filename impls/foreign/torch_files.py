@@ -309,7 +309,13 @@ def _tensor(members: _Members, name: str, file: str, meta: Json) -> Tensor:
 
 
 def state(path: str | os.PathLike[str]) -> dict[str, Array]:
-    """A state dict's floating-point values by name, as float32; of a checkpoint, those under "state_dict" or the like.
+    """A state dict's floating-point values by name, as float32; `tensors` says which."""
+    found = tensors(path).items()
+    return {name: value.to(torch.float32, copy=True).numpy() for name, value in found if value.is_floating_point()}
+
+
+def tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """A state dict's values by name, as they are stored; of a checkpoint, those under "state_dict" or the like.
 
     Read with weights_only; names lose the "module." that DataParallel puts before all of them. Refused for anything else.
     """
@@ -327,7 +333,9 @@ def state(path: str | os.PathLike[str]) -> dict[str, Array]:
     values = _weights(path, content)
     if values and all(name.startswith("module.") for name in values):
         values = {name.removeprefix("module."): value for name, value in values.items()}
-    return {name: _float32(path, name, value) for name, value in values.items() if value.is_floating_point()}
+    for name, value in values.items():
+        _check_stored(path, name, value)
+    return values
 
 
 def _check_sizes(path: str) -> None:
@@ -358,10 +366,9 @@ def _weights(path: str, content: Any) -> dict[str, Tensor]:
     return tensors
 
 
-def _float32(path: str, name: str, value: Tensor) -> Array:
-    """A copy; refused where a few stored numbers pose as many."""
+def _check_stored(path: str, name: str, value: Tensor) -> None:
+    """Refused where a few stored numbers pose as many."""
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
         raise Refused(
             f"{path}: {name} is said to be {tuple(value.shape)}, more than is stored; save model.state_dict()"
         )
-    return value.to(torch.float32, copy=True).numpy()

@@ -6,6 +6,9 @@ clips them to 1e-7 .. 1 - 1e-7 before the logarithm (keras 3.15.1, keras/src/bac
 that a Keras softmax gave remember their logits (lines 172 and 1267 to 1270), and in a graph those of tf.nn.softmax are traced
 back (lines 1272 to 1284). So a model that ends with a Keras softmax, and nothing after it, has the paper's loss; the same
 probabilities as numbers, averaged, cast, or eagerly from tf.nn.softmax, have not.
+
+That is so on TensorFlow. On PyTorch and JAX probabilities remember nothing: those of a Keras softmax are clipped as well
+(keras/src/backend/torch/nn.py, lines 868 to 871 and 913 to 917; keras/src/backend/jax/nn.py, lines 982 to 985 and 1009 to 1012).
 """
 
 from __future__ import annotations
@@ -15,10 +18,22 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
-from keras import losses
+from keras import losses, ops
 
-from alexnet_parity.impls.losses.tf_nn import Form, with_gradient
+from alexnet_parity.impls import keras_backends
+
+Form = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def with_gradient(loss: Callable[[Any, np.ndarray], Any]) -> Form:
+    """(logits, labels) -> (loss (1,), its gradient with respect to the logits (N, classes))."""
+
+    def form(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        leaf = ops.convert_to_tensor(logits)
+        value, gradient = keras_backends.current().pull_back(lambda x: loss(x, labels), leaf)
+        return ops.convert_to_numpy(value).reshape(1), ops.convert_to_numpy(gradient)
+
+    return form
 
 
 def sparse(probabilities: Callable[[Any], Any] | None) -> Form:
@@ -32,7 +47,7 @@ def one_hot(probabilities: Callable[[Any], Any] | None) -> Form:
     objective = losses.CategoricalCrossentropy(from_logits=probabilities is None)
 
     def loss(logits: Any, labels: np.ndarray) -> Any:
-        targets = keras.ops.one_hot(labels, logits.shape[1])
+        targets = ops.one_hot(labels, logits.shape[1])
         return objective(targets, probabilities(logits) if probabilities else logits)
 
     return with_gradient(loss)
@@ -43,11 +58,22 @@ FORMS: dict[str, Form] = {
     "CategoricalCrossentropy(from_logits=True)": one_hot(None),
     "softmax layer, SparseCategoricalCrossentropy()": sparse(keras.layers.Softmax()),
     "softmax layer, CategoricalCrossentropy()": one_hot(keras.layers.Softmax()),
-    "tf.nn.softmax, SparseCategoricalCrossentropy()": sparse(tf.nn.softmax),
-    "tf.nn.softmax, CategoricalCrossentropy()": one_hot(tf.nn.softmax),
 }
-DEPARTURES = {
-    "tf.nn.softmax, SparseCategoricalCrossentropy()": "clipped-and-rescaled",
-    "tf.nn.softmax, CategoricalCrossentropy()": "clipped",
-}
+DEPARTURES: dict[str, str] = {}
+if keras_backends.running() == "tensorflow":
+    import tensorflow as tf
+
+    FORMS |= {
+        "tf.nn.softmax, SparseCategoricalCrossentropy()": sparse(tf.nn.softmax),
+        "tf.nn.softmax, CategoricalCrossentropy()": one_hot(tf.nn.softmax),
+    }
+    DEPARTURES |= {
+        "tf.nn.softmax, SparseCategoricalCrossentropy()": "clipped-and-rescaled",
+        "tf.nn.softmax, CategoricalCrossentropy()": "clipped",
+    }
+else:
+    DEPARTURES |= {
+        "softmax layer, SparseCategoricalCrossentropy()": "clipped",
+        "softmax layer, CategoricalCrossentropy()": "clipped",
+    }
 loss = FORMS["SparseCategoricalCrossentropy(from_logits=True)"]

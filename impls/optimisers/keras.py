@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from alexnet_parity.impls import keras_backends
 from alexnet_parity.reference.update_rules import DECAY, MOMENTUM
 from alexnet_parity.reference.update_setups import DROP, Problem
 
@@ -61,16 +62,16 @@ def dense(problem: Problem, kernel: float = 0.0, bias: float = 0.0) -> keras.lay
 
 def gradients(layer: keras.layers.Dense, problem: Problem, step: int) -> list[Any]:
     """Of a loss that is linear in kernel and bias, whose gradients are the problem's to the bit, and of the regularisers."""
-    import tensorflow as tf  # the backend's own derivative: Keras has none
-
     kernel, bias = problem.gradients["fc.weight"][step].T, problem.gradients["fc.bias"][step]
-    with tf.GradientTape() as tape:
-        loss = keras.ops.sum(layer.kernel * kernel) + keras.ops.sum(layer.bias * bias) + sum(layer.losses)
-    return tape.gradient(loss, [variable.value for variable in layer.trainable_variables])
+
+    def loss() -> Any:
+        return keras.ops.sum(layer.kernel * kernel) + keras.ops.sum(layer.bias * bias) + sum(layer.losses)
+
+    return keras_backends.current().descent(loss, layer.trainable_variables)[1]  # Keras has no derivative of its own
 
 
 def recorded(layer: keras.layers.Dense) -> dict[str, np.ndarray]:
-    return {NAMES[v.name]: keras.ops.convert_to_numpy(keras.ops.transpose(v)) for v in layer.trainable_variables}
+    return {NAMES[v.name]: np.array(keras.ops.convert_to_numpy(v).T, order="C") for v in layer.trainable_variables}
 
 
 def stacked(path: Sequence[Mapping[str, np.ndarray]]) -> Course:

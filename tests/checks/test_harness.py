@@ -126,6 +126,24 @@ def test_known_deviation_that_stopped_deviating_fails():
     assert "no longer deviates" in result.hint
 
 
+CAUSED = replace(ENTRY, cause="lrn-running-sum")
+
+
+@pytest.mark.parametrize(
+    ("hint", "status"),
+    [("agrees if it is so [lrn-running-sum]", Status.KNOWN), ("agrees if k is 1 [lrn-k-1]", Status.FAIL), ("", Status.FAIL)],
+)
+def test_a_known_cause_excuses_only_what_it_alone_explains(hint, status):
+    failed = replace(finding(Status.FAIL), hint=hint)
+    (result,) = known.applied([failed], [CAUSED])
+    assert result.status is status
+
+
+def test_a_known_cause_need_not_show_everywhere():
+    (result,) = known.applied([finding(Status.PASS)], [CAUSED])
+    assert result.status is Status.PASS
+
+
 def test_an_entry_that_matches_nothing_is_an_error():
     renamed = replace(ENTRY, layer="dense*")
     *_, last = known.applied([finding(Status.PASS)], [renamed])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from harness import bad, verified
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.offers("augmentation")]
 
 CHECK = ("train-augmentation",)
 

@@ -11,7 +11,7 @@ from harness import bad, verified
 from alexnet_parity.checks.finding import Status
 from alexnet_parity.reference import dropout, stimuli, variants
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.offers("dropout")]
 
 
 def about(module, *checks: str, variant: str = "paper-thin", seed: int = 0):

@@ -9,6 +9,8 @@ import pytest
 from gradient_faults import FAULTS, check_caught
 from harness import bad, verified
 
+pytestmark = pytest.mark.offers("backward")
+
 SEEDS = range(1, 11)
 FEW = SEEDS[:3]  # Keras runs TensorFlow's own kernels, and takes seconds to build each network
 WHOLE_NETWORK = (

@@ -10,7 +10,7 @@ from harness import bad, verified
 
 from alexnet_parity.reference import variants
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.offers("initialisers")]
 
 PAPER = variants.variant("paper-thin")
 
@@ -88,7 +88,7 @@ def test_one_initialiser_for_all_layers_is_caught(impl, module):
     """Planted in the framework itself."""
     from types import SimpleNamespace
 
-    drawn = {"torch": torch_anew, "tf_nn": tensorflow_shared}.get(impl, keras_shared)
+    drawn = {"torch": torch_anew, "tf_nn": tensorflow_shared, "jax": jax_shared}.get(impl, keras_shared)
     planted = SimpleNamespace(initialisers=SimpleNamespace(initial=drawn))
     wrong = bad(verified(planted, "paper-thin", ("init-weights",)))
     assert [finding.layer for finding in wrong] == ["between layers"]
@@ -103,6 +103,14 @@ def torch_anew(network, seed):
         name: torch.nn.init.normal_(torch.empty(shape), std=0.01, generator=torch.Generator().manual_seed(seed)).numpy()
         for name, shape in network.param_shapes().items()
     }
+
+
+def jax_shared(network, seed):
+    """One key for all layers: it gives the same numbers at each use."""
+    import jax
+
+    draw, key = jax.nn.initializers.normal(0.01), jax.random.key(seed)
+    return {name: np.array(draw(key, shape)) for name, shape in network.param_shapes().items()}
 
 
 def tensorflow_shared(network, seed):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from harness import bad, verified
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.offers("losses")]
 
 LOGITS, LABELS = np.log(np.array([[1, 2, 5], [6, 3, 1]], np.float32)), np.array([1, 0])
 
@@ -49,6 +49,18 @@ def planted(impl):
             ("smoothed by 0.1", with_gradient(lambda x, y: F.cross_entropy(x, y, label_smoothing=0.1))),
             ("[loss-softmax-twice]", with_gradient(lambda x, y: F.cross_entropy(F.softmax(x, dim=1), y))),
             ("[loss-labels-one-too-high]", with_gradient(lambda x, y: F.cross_entropy(x, (y + 1) % x.shape[1]))),
+        ]
+    if impl == "jax":
+        import jax.numpy as jnp
+        from jax import nn
+
+        from alexnet_parity.impls.losses.jax import from_logits, picked, with_gradient
+
+        return [
+            ("[loss-summed]", with_gradient(lambda x, y: -picked(nn.log_softmax(x), y).sum())),
+            ("[loss-softmax-twice]", with_gradient(lambda x, y: from_logits(nn.softmax(x), y))),
+            ("[loss-labels-one-too-high]", with_gradient(lambda x, y: from_logits(x, (y + 1) % x.shape[1]))),
+            ("[loss-log10]", with_gradient(lambda x, y: from_logits(x, y) / jnp.log(10.0))),
         ]
     import tensorflow as tf
 

@@ -14,7 +14,7 @@ from alexnet_parity.checks.training import updates
 from alexnet_parity.reference import stimuli, update_setups, variants
 from alexnet_parity.reference.update_rules import PAPER, follow
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.offers("step")]
 
 FRAMEWORK = {"torch": "torch", "tf_nn": "tf", "keras": "keras", "keras_ops": "keras"}
 
@@ -24,13 +24,17 @@ def optimisers(impl, module):
     """The framework's set-ups; those of keras_ops are Keras' own, and tested there."""
     if impl == "keras_ops":
         pytest.skip("the same module as keras has")
+    if not hasattr(module, "optimisers"):
+        pytest.skip("it has no optimisers")
     return module.optimisers
 
 
+@pytest.mark.offers("optimisers")
 def test_keras_ops_has_the_optimisers_of_keras(impl, module):
     assert module.optimisers.__name__.endswith(f"optimisers.{impl.removesuffix('_ops')}")
 
 
+@pytest.mark.offers("optimisers")
 def test_set_ups_are_those_that_are_described(impl, module):
     assert list(module.optimisers.SETUPS) == [setup.id for setup in update_setups.of(FRAMEWORK[impl])]
 

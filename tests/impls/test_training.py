@@ -17,7 +17,7 @@ from alexnet_parity.train.data import Batches
 from alexnet_parity.train.learner import Learner, Plan
 from alexnet_parity.train.run import ORACLE, SINGLE, Run
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.offers("step")]
 
 CHECKS = ("train-steps", "train-checkpoint")
 HERE = ("velocity-lost-between-steps", "masks-a-step-late", "velocities-told-and-not-used")

@@ -11,7 +11,7 @@ from alexnet_parity.reference import backward, draws, loss, oracle, stimuli, upd
 from alexnet_parity.reference.mistaken import Activation
 from alexnet_parity.reference.spec import Conv, Dense, Flatten, Network
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.offers("backward", "step")]
 
 THIN = ("paper-thin", "cifar-11pct-thin")  # groups and dropout; kernels of their own at each position, and means
 UNGROUPED = "one-weird-trick-thin"  # with dropout: Keras compiles each grouped convolution of each model anew

@@ -41,7 +41,7 @@ def test_what_is_written_is_read(path):
 
 def test_json_has_the_documented_keys(path):
     document = json.loads(path.read_text())
-    assert set(document) == {"schema", "environment", "summary", "findings"}
+    assert set(document) == {"schema", "sha256", "environment", "summary", "findings"}
     assert document["summary"] == {
         "PASS": 2, "FAIL": 0, "KNOWN": 0, "UNSUPPORTED": 0, "BLIND": 0, "ERROR": 0, "verdict": "PASS",
     }  # fmt: skip
@@ -75,18 +75,68 @@ def test_no_findings_are_no_pass():
     assert findings_file.summary(())["verdict"] == "FAIL"
 
 
-def test_a_file_cut_short_anywhere_is_refused(path):
-    whole = path.read_text()
-    for percent in range(100):
-        path.write_text(whole[: len(whole) * percent // 100])
-        with pytest.raises(BadFile, match=r"findings\.json"):
-            findings_file.read(path)
+def outcome(path, content: bytes):
+    """What a file of this content is read as, and why it is refused."""
+    path.write_bytes(content)
+    try:
+        return findings_file.read(path), ""
+    except BadFile as error:
+        return None, str(error)
+
+
+def refused(path, content: bytes) -> bool:
+    """Is it, in one line with the file's name?"""
+    found, words = outcome(path, content)
+    return found is None and str(path) in words and len(words.splitlines()) == 1
+
+
+def test_a_file_cut_short_anywhere_is_refused_or_read_right(path):
+    whole, right = path.read_bytes(), findings_file.read(path)
+    assert all(refused(path, whole[: len(whole) * percent // 100]) for percent in range(100))
+    assert outcome(path, whole) == (right, "")
+
+
+def test_a_file_with_any_bit_of_its_head_flipped_is_refused(path):
+    whole = path.read_bytes()
+    head = whole.index(b'"findings": [')
+    for place in range(8 * head):
+        changed = bytearray(whole)
+        changed[place // 8] ^= 1 << place % 8
+        assert refused(path, bytes(changed)), f"bit {place % 8} of byte {place // 8}: {whole[place // 8 :][:20]}"
+
+
+def test_a_digit_of_a_finding_that_was_changed_is_seen(path):
+    assert b"1e-07" in (whole := path.read_bytes())
+    assert refused(path, whole.replace(b"1e-07", b"2e-07"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text + "\n",
+        lambda text: json.dumps(json.loads(text)),
+        lambda text: "\ufeff" + text,
+        lambda text: text.replace('"sha256": "', '"sha256": "A', 1),
+    ],
+    ids=["other line ends", "a line more", "laid out anew", "a byte order mark", "another digest"],
+)
+def test_text_that_is_not_as_it_was_written_is_refused(path, change):
+    assert refused(path, change(path.read_text()).encode())
+
+
+def test_the_seal_covers_everything_but_its_own_digits(path):
+    text = path.read_text()
+    assert findings_file.sealed(text) == text
+    assert findings_file.sealed(text.replace(json.loads(text)["sha256"], "f" * 64)) == text
+    assert findings_file.sealed(text.replace("conv1", "conv9")) != text.replace("conv1", "conv9")
 
 
 def edited(path, change):
+    """The file changed by somebody who seals it again."""
     document = json.loads(path.read_text())
     change(document)
-    path.write_text(json.dumps(document))
+    path.write_text(findings_file.sealed(json.dumps(document, indent=1)))
 
 
 EDITS = {

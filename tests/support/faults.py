@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import harness
 import numpy as np
 from harness import bad, verified
 
@@ -393,5 +394,14 @@ def check_caught(module: Any, fault: Fault) -> None:
     failed = [f for f in wrong if f.status == "FAIL" and f.check.startswith(ALONE)]  # ERROR: nothing was recorded
     blamed = [names.index(f.layer) for f in failed]
     assert names[min(blamed)] == fault.layer, f"blames {names[min(blamed)]} before {fault.layer}"
-    if fault.hint:
+    if fault.hint and hides_its_cause(module, fault):
+        assert all(f"[{fault.hint}]" in f.hint or f.hint.startswith("unexplained") for f in caught), [
+            f.hint for f in caught
+        ]
+    elif fault.hint:
         assert any(f"[{fault.hint}]" in f.hint for f in caught), [f.hint for f in caught]
+
+
+def hides_its_cause(module: Any, fault: Fault) -> bool:
+    """ONNX Runtime's LRN parts from the formula by itself (`checks/known.py`): with a mistake besides, neither explains it."""
+    return harness.named(module) == "onnxruntime" and "norm" in fault.layer

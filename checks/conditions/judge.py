@@ -1,0 +1,219 @@
+"""One implementation under one condition, layer by layer: its bits against the plain run's, its numbers against the bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from ...reference import oracle
+from ...reference.spec import Layer
+from .. import bounds, compare, exact
+from ..compare import Comparison
+from ..finding import Finding, Status
+from ..precision import judge as precision
+from ..recording import AGAIN, BATCH, Recording
+from ..structure import missing
+from ..truth import Truth
+from . import outcome, reasons
+from .condition import Condition
+
+Array = np.ndarray
+
+
+@dataclass
+class Baseline:
+    """The plain run of one implementation on one stimulus, with what others are compared with."""
+
+    impl: str  # without the condition
+    recording: Recording
+    truth: Truth
+    alone: dict[str, tuple[Array, Array]] = field(default_factory=dict)
+
+    @cached_property
+    def inputs(self) -> dict[str, Array | None]:
+        """What each layer was fed; None where the layer before it was not recorded as it should be."""
+        before: Array | None = self.truth.x
+        found: dict[str, Array | None] = {}
+        for layer, _, shape in self.truth.network.walk():
+            found[layer.name] = before
+            before = exact.recordable(self.recording.run().get(layer.name), (len(self.truth.x), *shape))
+        return found
+
+    def layer_alone(self, layer: Layer) -> tuple[Array, Array] | None:
+        """The oracle's output for what the plain run fed to the layer, and its tolerance; computed once for all conditions."""
+        x = self.inputs[layer.name]
+        if x is None:
+            return None
+        if layer.name not in self.alone:
+            want = oracle.apply(layer, self.truth.params, x.astype(np.float64))
+            tolerance = bounds.local_tolerance(layer, self.truth.params, x.astype(np.float64), want)
+            self.alone[layer.name] = want, tolerance
+        return self.alone[layer.name]
+
+
+def real(recording: Recording, base: Baseline, condition: Condition) -> Iterator[Finding]:
+    """Real numbers: the plain run's bits where the condition must keep them, within the end-to-end bound everywhere.
+
+    A layer that was fed the very bits that the plain run fed to it is held to its own, narrower bound as well. What else
+    was fed is not judged alone: it would take the oracle once more for each condition.
+    """
+    run = AGAIN if condition.name == AGAIN else BATCH
+    truth = base.truth
+    got_before: Array | None = truth.x
+    for layer in truth.network.layers:
+        got, plain = recording.run(run).get(layer.name), base.recording.run().get(layer.name)
+        if got is not None and plain is not None:
+            fed_alike = base.inputs[layer.name] is not None and same(got_before, base.inputs[layer.name])
+            yield of_layer(layer, got, plain, base, condition, fed_alike, recording.run(AGAIN).get(layer.name))
+        got_before = got
+    yield from missing(recording, truth, run)
+
+
+def of_layer(
+    layer: Layer, got: Array, plain: Array, base: Baseline, condition: Condition, fed_alike: bool, again: Array | None
+) -> Finding:
+    """What one layer gave under the condition."""
+    want = base.truth.trace[layer.name]
+    for whose, array in (("", got), ("the plain run: ", plain)):
+        if problem := compare.unlike(array, want.shape):
+            return Finding(Status.FAIL, layer.name, EXPECTED, whose + problem)
+    end_to_end = compare.within(got, want, base.truth.tolerances[layer.name])
+    moved = compare.bitwise(got, plain.astype(np.float64))
+    alone, plain_alone = None, None
+    if fed_alike and not moved.ok and (bound := base.layer_alone(layer)):
+        alone, plain_alone = compare.within(got, *bound), compare.within(plain, *bound)
+    as_plain = alone is not None and plain_alone is not None and not (alone.ok or plain_alone.ok)
+    repeated = again is None or same(again, got)
+    finding = verdict(layer.name, moved, end_to_end, alone, condition, repeated, as_plain)
+    hint = "" if moved.ok else reasons.why(base.impl, condition.name, layer)
+    known = f"{finding.hint}; {hint}" if hint and finding.hint == AS_PLAIN else finding.hint
+    return replace(finding, source=layer.source, hint=known or hint)
+
+
+EXPECTED = "numbers within their bound"
+AS_PLAIN = "over the layer's own bound as the plain run is, which `verify --check local-large` judges"
+
+
+def verdict(
+    layer: str,
+    moved: Comparison,
+    end_to_end: Comparison,
+    alone: Comparison | None,
+    condition: Condition,
+    repeated: bool,
+    as_plain: bool,
+) -> Finding:
+    """moved: from the plain run's bits. end_to_end, alone: within the bounds? repeated: the same bits when run again?
+
+    as_plain: is the plain run over the layer's own bound too? Then that is not the condition's doing.
+    """
+    outcomes = [end_to_end] if alone is None or as_plain else [end_to_end, alone]
+    worst = max(outcomes, key=lambda one: np.inf if one.share is None else one.share)
+    held = all(one.ok for one in outcomes)
+    numbers = {"ulps": moved.ulps or 0.0, "moved": moved.wrong / moved.size, "end_to_end": end_to_end.share or 0.0}
+    if alone is not None:
+        numbers["alone"] = alone.share or 0.0
+
+    def found(status: Status, expected: str, got: str, share: float | None, hint: str = "") -> Finding:
+        return Finding(status, layer, expected, got, share, hint=hint, numbers=numbers)
+
+    if not held and not condition.reduced:
+        return found(Status.FAIL, EXPECTED, worst.got, worst.share)
+    if condition.repeats and not repeated:
+        return found(Status.FAIL, "the same bits when run twice under it", "others", worst.share)
+    if condition.keeps and not moved.ok:
+        return found(Status.FAIL, "the plain run's bits", moved.got, moved.share)
+    if not held:
+        hint = f"{outcome.REDUCED}{condition.arithmetic}, as it was set to"
+        return found(Status.KNOWN, EXPECTED, worst.got, worst.share, hint)
+    if as_plain:
+        return found(Status.KNOWN, EXPECTED, f"{bits(moved)}; {worst.got}", worst.share, AS_PLAIN)
+    expected = "the plain run's bits" if condition.keeps else EXPECTED
+    return found(Status.PASS, expected, f"{bits(moved)}; {worst.got}", worst.share)
+
+
+def bits(moved: Comparison) -> str:
+    """How the bits compare with the plain run's, in words."""
+    if moved.ok:
+        return "the plain run's bits"
+    return f"{moved.wrong / moved.size:.2%} of the numbers moved, {moved.ulps:.0f} ulp at most"
+
+
+def same(one: Array | None, other: Array | None) -> bool:
+    """The same shape and the same bits, NaN alike."""
+    if one is None or other is None or one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return one.tobytes() == other.tobytes()
+
+
+def in_exact(recording: Recording, base: Baseline, condition: Condition) -> Iterator[Finding]:
+    """Exact arithmetic: the oracle's bits at every layer, whatever the condition; numbers of fewer bits are not asked."""
+    if condition.name == AGAIN:
+        recording = replace(recording, runs={BATCH: recording.run(AGAIN)})
+    yield from exact.chain(recording, base.truth)
+
+
+def taken_effect(flags: dict[str, str], condition: Condition) -> Finding | None:
+    """BLIND if the model's own flags do not show the condition; None where it names none to show."""
+    if not condition.shows:
+        return None
+    wanted = ", ".join(f"{name} {value}" for name, value in condition.shows.items())
+    found = ", ".join(f"{name} {flags.get(name, 'not told')}" for name in condition.shows)
+    status = Status.PASS if wanted == found else Status.BLIND
+    hint = "" if status is Status.PASS else "the condition has not taken effect: what it shows is the plain run"
+    return Finding(status, "", f"flags that show it: {wanted}", found, hint=hint)
+
+
+def probed(recording: Recording, truth: Truth, condition: Condition) -> Iterator[Finding]:
+    """What the probe says of each convolution and dense layer: the arithmetic that the condition declares, and nothing else."""
+    chain = "-chain" if recording.stimulus == PROBE else ""
+    declared = {
+        layer.name: [arithmetic.inputs for arithmetic in found.found] == [condition.arithmetic]
+        for layer, found in precision.verdicts(recording, truth)
+    }
+    for about, found in (("inputs", precision.inputs), ("accumulator", precision.accumulator)):
+        for finding in found(recording, truth):
+            named = replace(finding, check=f"precision{chain}-{about}")
+            yield on_purpose(named, declared.get(finding.layer, False), condition) if condition.reduced else named
+
+
+def on_purpose(finding: Finding, declared: bool, condition: Condition) -> Finding:
+    """Of a mode of fewer bits: KNOWN if the layer multiplies in what the mode declares, else FAIL."""
+    if finding.status is Status.ERROR:
+        return without_operation(finding, condition)
+    status = Status.KNOWN if declared else Status.FAIL
+    hint = "" if declared else f"expected products in {condition.arithmetic}, as it was set to"
+    return replace(finding, status=status, hint=f"{outcome.REDUCED}{condition.arithmetic}" if declared else hint)
+
+
+def without_operation(finding: Finding, condition: Condition) -> Finding:
+    """A framework need not have every operation in every type: what raised there could not be asked."""
+    if finding.status is not Status.ERROR or " raised " not in finding.got:
+        return finding
+    return replace(finding, status=Status.UNSUPPORTED, hint=f"no such operation in {condition.arithmetic}")
+
+
+PROBE = "probe"  # the whole network; probe.LAYER, one layer alone
+Judge = Callable[[Recording, Baseline, Condition], Iterator[Finding]]
+JUDGES: dict[str, Judge] = {"large": real, "exact": in_exact}
+
+
+def findings(recording: Recording, base: Baseline, condition: Condition) -> Iterator[Finding]:
+    """All that a recording under a condition settles; strict about a mode of fewer bits that shows nowhere.
+
+    A mode that the processor has no instructions for says so itself, `products exact here`: then it is float32's.
+    """
+    if recording.flags.get("products") == "exact here":
+        condition = replace(condition, arithmetic="float32")
+    if recording.stimulus.startswith(PROBE):
+        yield from probed(recording, base.truth, condition)
+        return
+    found = list(JUDGES[recording.stimulus](recording, base, condition))
+    yield from (without_operation(finding, condition) if condition.reduced else finding for finding in found)
+    measured = any(finding.numbers for finding in found)
+    if condition.reduced and measured and not any(f.status is Status.KNOWN for f in found):
+        expected = f"numbers beyond float32's bound, computed in {condition.arithmetic}"
+        yield Finding(Status.FAIL, "", expected, "every layer within it", hint="the mode has not taken effect")

@@ -1,0 +1,63 @@
+"""What one implementation did under one condition, summed up over its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..finding import Finding, Status
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """status: the worst of its findings. ulps, moved (share of the numbers), share (of the bound): the largest of any layer.
+
+    first: the first layer whose bits moved, "" if none; layers: how many moved, of how many. reduced: in fewer bits, on purpose.
+    """
+
+    status: Status
+    reason: str = ""
+    ulps: float = 0.0
+    moved: float = 0.0
+    share: float = 0.0
+    first: str = ""
+    layers: int = 0
+    asked: int = 0
+    why: str = ""
+    reduced: bool = False
+
+    @property
+    def same_bits(self) -> bool:
+        return bool(self.asked) and not self.layers
+
+    @property
+    def text(self) -> str:
+        """In a line."""
+        if self.status is Status.UNSUPPORTED:
+            return self.reason
+        bits = "same bits" if self.same_bits else f"{self.layers} of {self.asked} layers move from {self.first} on"
+        far = "" if self.same_bits else f", {self.ulps:,.0f} ulp at most"
+        return f"{self.status:<6} {bits}{far}; {self.share:.1%} of the bound"
+
+
+REDUCED = "computed in "  # so begins the hint of a number over float32's bound in a mode of fewer bits
+ORDER = (Status.ERROR, Status.FAIL, Status.BLIND, Status.KNOWN, Status.PASS, Status.UNSUPPORTED)  # worst first
+
+
+def of(findings: Sequence[Finding]) -> Outcome:
+    """The outcome of the findings about one implementation under one condition."""
+    status = min((finding.status for finding in findings), key=ORDER.index)
+    layers = [finding for finding in findings if "moved" in finding.numbers]
+    moved = [finding for finding in layers if finding.numbers["moved"]]
+    return Outcome(
+        status,
+        reason=next((f.got for f in findings if f.status is status), ""),
+        ulps=max((f.numbers["ulps"] for f in moved), default=0.0),
+        moved=max((f.numbers["moved"] for f in moved), default=0.0),
+        share=max((f.error_over_bound for f in layers if f.error_over_bound is not None), default=0.0),
+        first=moved[0].layer if moved else "",
+        layers=len(moved),
+        asked=len(layers),
+        why=moved[0].hint if moved else "",
+        reduced=any(f.hint.startswith(REDUCED) for f in findings),
+    )

@@ -1,0 +1,145 @@
+"""Which arithmetic a layer computed in: the one that every one of its answers allows, or that none does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ...reference import precision
+from ...reference.precision import FLOAT32, FLOAT64, PLAIN, Arithmetic, Format
+from ...reference.spec import Layer
+from . import order, transform
+from .terms import Terms, terms
+
+Array = np.ndarray
+
+CHUNKS = (64, 1024)  # answers that a candidate is tried on before all of them
+SINGLE = 64  # answers of one product, tried before that: they have no order
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """found: the arithmetics that every answer allows, none if there is none.
+
+    split: summed in several partial sums; None where it could not be seen. transformed: as Winograd's. asked: answers judged.
+    """
+
+    found: tuple[Arithmetic, ...]
+    split: bool | None = None
+    transformed: bool = False
+    asked: int = 0
+    unlike: str = ""  # float32's most distant answer, in words
+
+    def places(self, place: str) -> tuple[Format, ...]:
+        """The formats found for one of "activations", "weights", "accumulator", "result"."""
+        return tuple(dict.fromkeys(getattr(arithmetic, place) for arithmetic in self.found))
+
+    @property
+    def fused(self) -> bool:
+        """Was at least one product added unrounded, and is float32 what it was added in?"""
+        return bool(self.found) and all(a.fused and a.accumulator == FLOAT32 for a in self.found)
+
+
+def verdict(layer: Layer, params: Mapping[str, Array], x: Array, got: Array) -> Verdict:
+    """Judge one layer by what it was fed, x (N, ...), and what it gave, got (N, ...), both float32."""
+    asked = informative(terms(layer, params, x, got))
+    found = consistent(asked)
+    if not found:
+        transformed = transform.like(layer, params, x, asked)
+        return Verdict((), transformed=transformed, asked=len(asked), unlike=unlike(asked))
+    narrow = all(arithmetic.accumulator.bits <= FLOAT32.bits for arithmetic in found)
+    return Verdict(found, order.split(layer, params, x, got) if narrow else None, asked=len(asked))
+
+
+def informative(asked: Terms) -> Terms:
+    """Shuffled, those with most terms and most bits in the first places: a wrong candidate is dropped early."""
+    shuffled = asked.only(np.random.Generator(np.random.Philox(0)).permutation(len(asked)))
+    products = shuffled.x.astype(np.float64) * shuffled.weight
+    count = np.count_nonzero(products, axis=1)
+    kinds = [np.flatnonzero(count == terms) for terms in (1, 2, 3, 0)]
+    heads = [kind[:256] for kind in kinds[:3]]
+    first = np.concatenate([head[start::4] for start in range(4) for head in heads])  # a quarter of each, then the next
+    rest = np.setdiff1d(np.arange(len(shuffled)), first, assume_unique=True)
+    return shuffled.only(np.concatenate([first, rest]))
+
+
+def allows(asked: Terms, arithmetic: Arithmetic) -> bool:
+    """Does every answer allow this arithmetic? Tried on few first."""
+    if arithmetic.pieces == 1 and not allows_single(asked, arithmetic):
+        return False
+    start = 0
+    for end in (*CHUNKS, len(asked)):
+        part = slice(start, end)
+        if not precision.possible(asked.x[part], asked.weight[part], asked.got[part], arithmetic).all():
+            return False
+        start = end
+    return True
+
+
+def allows_single(asked: Terms, arithmetic: Arithmetic) -> bool:
+    """Do some answers of one product alone allow it?"""
+    head = slice(0, 3 * SINGLE)
+    one = np.flatnonzero(np.count_nonzero(asked.x[head] * asked.weight[head], axis=1) == 1)
+    want = precision.of_one(asked.x[one], asked.weight[one], arithmetic)
+    return bool(np.all((want == asked.got[one]) | np.isnan(want)))
+
+
+def consistent(asked: Terms) -> tuple[Arithmetic, ...]:
+    """All arithmetics that every answer allows, the simplest way to say it: not fused if nothing needs to be."""
+    for fused in (False, True):
+        base = replace(PLAIN, fused=fused)
+        if allows(asked, base):
+            found = (base, *(other for other in precision.beside(base) if allows(asked, other)))
+            wider = tuple(other for other in found if other.accumulator == FLOAT64)
+            return wider if wider and nothing_lost(asked) else found
+    named = tuple(precision.every())
+    return (
+        simplest(asked, named)
+        or simplest(asked, [replace(candidate, fused=True) for candidate in named])
+        or simplest(asked, precision.in_pieces())
+        or simplest(asked, precision.odd())
+    )
+
+
+def nothing_lost(asked: Terms) -> bool:
+    """Did a number too small for float32 survive beside the same two large ones in all three places of a filter?
+
+    A single answer may be float32's, if the large ones were added first. Not all three, in whatever order. Asked only where
+    every answer allows float64.
+    """
+    products = asked.x.astype(np.float64) * asked.weight
+    small = np.abs(products).argmin(axis=1)
+    rest = products.sum(axis=1)
+    survived = (asked.got == rest) & (rest != 0) & (np.abs(products).max(axis=1) > 2.0**26 * np.abs(rest))
+    kinds = np.unique(np.stack([asked.place[1], small], axis=1)[survived], axis=0)
+    return bool((np.bincount(kinds[:, 0]) == 3).any()) if len(kinds) else False
+
+
+def simplest(asked: Terms, candidates: Iterable[Arithmetic]) -> tuple[Arithmetic, ...]:
+    """Those that are allowed; one that truncates only where the same would not do that rounds to nearest."""
+    found = [candidate for candidate in candidates if allows(asked, candidate)]
+    return tuple(candidate for candidate in found if not any(other in found for other in nearer(candidate)))
+
+
+def nearer(candidate: Arithmetic) -> Iterator[Arithmetic]:
+    """The same with one truncating format replaced by the one of its width that rounds to nearest."""
+    for place in ("activations", "weights", "accumulator"):
+        known: Format = getattr(candidate, place)
+        if known.truncates:
+            yield replace(candidate, **{place: precision.NEAREST[known]})  # type: ignore[arg-type]
+
+
+def unlike(asked: Terms) -> str:
+    """The answer that is farthest from float32's, for a message."""
+    exact = (asked.x.astype(np.float64) * asked.weight).sum(axis=1)
+    wrong = ~precision.possible(asked.x, asked.weight, asked.got, replace(PLAIN, fused=True))
+    with np.errstate(invalid="ignore"):
+        size = np.abs(asked.x.astype(np.float64) * asked.weight).sum(axis=1)
+        off = np.where(wrong, np.abs(asked.got - exact) / np.maximum(size, 2.0**-126), -1)
+    worst = int(np.nan_to_num(off, nan=np.inf).argmax())
+    products = " + ".join(
+        f"{x:.9g} * {w:.9g}" for x, w in zip(asked.x[worst], asked.weight[worst], strict=True) if x * w != 0
+    )
+    return f"{int(wrong.sum())} of {len(asked)} answers, as {asked.got[worst]:.9g} for {products or '0'}"

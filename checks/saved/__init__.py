@@ -1,0 +1,1 @@
+"""Saving, loading and converting with not one bit changed."""

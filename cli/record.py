@@ -1,0 +1,119 @@
+"""`record`: an implementation's outputs into a file, here, to be verified anywhere."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import outputs
+from .main import BAD, GOOD, Usage, named_variant, natural, say, seconds
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from ..checks.traces.taking import Taking
+    from ..checks.traces.trace import Trace
+
+PASSES = ("exact", "large", "photograph", "probe", "special")
+
+
+def add_parser(commands: Any) -> None:
+    record = commands.add_parser(
+        "record", help="record one implementation, on a GPU machine say, for `verify --impl FILE` anywhere"
+    )
+    record.add_argument("--impl", required=True, metavar="NAME|MODULE|FILE", help="one of ours, a module, or mine.py")
+    record.add_argument("-o", "--output", required=True, type=trace_file, metavar="FILE.safetensors")
+    record.add_argument("--variant", default="paper", metavar="V", help="default: paper")
+    record.add_argument(
+        "--pass",
+        dest="passes",
+        action="append",
+        default=[],
+        choices=PASSES,
+        help="exact arithmetic, large activations, the photograph, the probe of precision, special values; default: all",
+    )
+    record.add_argument("--device", default="cpu", choices=("cpu", "cuda", "auto"), help="default: cpu")
+    record.add_argument("--seed", type=natural, default=0, metavar="N", help="of weights and inputs; default: 0")
+    record.add_argument(
+        "--timeout", type=seconds, default=600.0, metavar="S", help="end it when silent for so long; default 600"
+    )
+
+
+def trace_file(text: str) -> Path:
+    path = outputs.file(text)
+    if path.suffix != ".safetensors":
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a name that ends in .safetensors")
+    return path
+
+
+def run(options: argparse.Namespace) -> int:
+    from ..checks.traces import taking
+    from .targets import chosen
+
+    outputs.check([options.output])
+    named_variant(options.variant)
+    (target,) = chosen([options.impl])
+    passes = tuple(options.passes or PASSES)
+    asked = taking.Taking(target, options.variant, passes, options.seed, options.device, options.timeout)
+    if not asked.feeds:
+        raise Usage(f"nothing to record: {options.variant} has no stimulus for {', '.join(passes)}")
+    trace = taken(asked)
+    if reason := no_outputs(trace):
+        raise Usage(f"nothing was recorded, so nothing was written: {target.name}: {reason}")
+    write(options.output, trace)
+    return finish(options.output, trace)
+
+
+def taken(asked: Taking) -> Trace:
+    """Run the implementation; raises Usage if its framework or device is missing."""
+    from ..checks.traces.taking import Unavailable
+
+    with Progress(f"starting {asked.target.name}") as progress:
+        try:
+            recordings = list(
+                progress.watch(asked.recordings(), lambda r: f"{r.impl} {r.variant} {r.stimulus}", len(asked.feeds))
+            )
+        except Unavailable as error:
+            raise Usage(str(error)) from None
+        progress.write("digests of weights and inputs")
+        return asked.trace(recordings)
+
+
+def errors(trace: Trace) -> list[str]:
+    """What went wrong while it was recorded, a line each."""
+    return [f"{held.stimulus}: {text}" for held in trace.recordings.values() for text in held.errors.values()]
+
+
+def no_outputs(trace: Trace) -> str:
+    """Why there is nothing to write ("" if there is something)."""
+    held = trace.recordings.values()
+    if any(recording.runs for recording in held):
+        return ""
+    unsupported = [recording.unsupported for recording in held if recording.unsupported]
+    return next(iter([*errors(trace), *unsupported]), "it gave no outputs")
+
+
+def write(path: Path, trace: Trace) -> None:
+    from ..checks.traces import trace as traces
+    from ..checks.traces.container import BadTrace
+
+    try:
+        traces.write(path, trace)
+    except BadTrace as error:
+        raise Usage(f"cannot write {path}: {error}") from None
+    except OSError as error:
+        raise Usage(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def finish(path: Path, trace: Trace) -> int:
+    """What was recorded, and what to do with it; 1 if the implementation failed somewhere."""
+    wrong = errors(trace)
+    device = trace.flags.get("device", trace.device)
+    say(
+        [
+            f"{trace.impl} on {device}, {trace.variant}: {', '.join(trace.recordings)}",
+            *(f"WRONG {line}" for line in wrong),
+            f"{path}: {path.stat().st_size / 1e6:.1f} MB; alexnet-parity verify --impl {path}",
+        ]
+    )
+    return BAD if wrong else GOOD

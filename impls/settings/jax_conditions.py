@@ -1,0 +1,51 @@
+"""Conditions that JAX computes under: threads, instructions, and what a GPU may do."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from alexnet_parity.impls.settings.every import after_build, with_flags
+
+POOL = "tf_XLAEigen"  # as XLA names the threads that it computes with
+
+
+def flags() -> dict[str, str]:
+    """Threads counted by their name where the system tells; what XLA was given."""
+    return {
+        "threads": str(counted() or os.environ.get("PJRT_NPROC", "all")),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "precision": str(jax.config.jax_default_matmul_precision),
+    }
+
+
+def counted() -> int:
+    """How many threads XLA has for its operations; 0 where there is no /proc."""
+    names = (task.joinpath("comm").read_text().strip() for task in Path("/proc/self/task").glob("*"))
+    return Counter(name.rstrip("0123456789") for name in names)[POOL]
+
+
+def set_once(change: Callable[[], object]) -> Callable[[Any], Any]:
+    """The wrapper that changes the process once the model is built: build() has a say in it."""
+    return lambda module: with_flags(after_build(module, lambda model: change()), flags)
+
+
+def told(module: Any) -> Any:
+    """Nothing changed but what the model tells: the environment does it."""
+    return with_flags(module, flags)
+
+
+WRAPPERS: dict[str, Callable[[Any], Any]] = {
+    "threads-1": told,
+    "threads-2": told,
+    "threads-3": told,
+    "isa-avx2": told,
+    "tf32-on": set_once(lambda: jax.config.update("jax_default_matmul_precision", "tensorfloat32")),
+    "deterministic-off": told,
+    "autotune-off": told,
+}

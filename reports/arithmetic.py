@@ -1,0 +1,325 @@
+"""The report on conditions: which arithmetic ran, what changes its bits and by how much, and whether it stays in the bounds."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ..checks.conditions import condition as conditions
+from ..checks.conditions import outcome as outcomes
+from ..checks.conditions.condition import CUDA, PLAIN, Condition
+from ..checks.conditions.outcome import Outcome
+from ..checks.finding import Finding, Status
+from . import arithmetic_plots, files, parity, plots
+from .claims_sources import escape
+from .findings_file import Findings
+from .markdown import folded, percent, table
+
+Grid = dict[str, dict[str, Outcome]]  # by condition, then by implementation
+FAMILY = "condition-"
+
+
+def write(found: Findings, path: Path) -> None:
+    """The report at `path` and its figure in figures/ beside it; nothing is replaced unless all of it could be made."""
+    summed = grid(found.findings)
+    folder = files.folder(path.parent / "figures")
+    name = f"{path.stem}-conditions.svg"
+    picture = arithmetic_plots.grid(summed, implementations(summed))
+    text = document(found, summed, f"figures/{name}")
+    plots.save(picture, folder / name)
+    files.write(path, text)
+
+
+def grid(findings: Sequence[Finding]) -> Grid:
+    """Every condition's outcome by implementation, the plain run first, in the order in which they were asked."""
+    groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    for finding in findings:
+        if finding.check.startswith(FAMILY):
+            impl, name = parted(finding.impl)
+            groups[name, impl].append(finding)
+    found: Grid = defaultdict(dict)
+    for (name, impl), those in groups.items():
+        found[name][impl] = outcomes.of(those)
+    return dict(sorted(found.items(), key=lambda item: place(item[0])))
+
+
+def parted(name: str) -> tuple[str, str]:
+    """An implementation and the condition that it ran under."""
+    impl, at, condition = name.rpartition("@")
+    return (impl, condition) if at else (name, PLAIN)
+
+
+def place(name: str) -> int:
+    """The plain run's own conditions first, then settings as their table has them; those for a GPU last."""
+    own = [condition.name for condition in conditions.OWN if condition.name != CUDA]
+    settings = [conditions.of_setting(setting) for setting in conditions.table.SETTINGS]
+    gpu = [CUDA, *(c.name for c in settings if c.cuda)]
+    cpu = [c.name for c in settings if not c.cuda]
+    reduced = [c.name for c in settings if not c.cuda and c.reduced]
+    known = [*own, *(name for name in cpu if name not in reduced), *reduced, *gpu]
+    return known.index(name) if name in known else len(known)
+
+
+def about(name: str) -> Condition | None:
+    """What is known of a condition of that name, of any implementation."""
+    settings = [conditions.of_setting(setting) for setting in conditions.table.SETTINGS]
+    return next((c for c in (*conditions.OWN, *settings) if c.name == name), None)
+
+
+def implementations(summed: Grid) -> list[str]:
+    return list(dict.fromkeys(impl for row in summed.values() for impl in row))
+
+
+def document(found: Findings, summed: Grid, figure: str) -> str:
+    parts = [
+        "# Which arithmetic really ran",
+        verdict(found, summed),
+        f"![What each condition does to the bits]({figure})",
+        wrong(found),
+        precision(found.findings),
+        determinism(summed),
+        moves(summed),
+        on_gpu(summed),
+        reduced(summed),
+        method(found),
+        environment(found),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def as_cell(text: str) -> str:
+    """Plain text for a cell; `table` sees to its bars."""
+    return escape(text).replace("\\|", "|")
+
+
+# Summary ----------------------------------------------------------------------------------------------------------------
+
+
+def verdict(found: Findings, summed: Grid) -> str:
+    """What holds, in a few lines."""
+    own = [finding for finding in found.findings if finding.check.startswith(FAMILY)]
+    bad = [finding for finding in own if not finding.good()]
+    names = ", ".join(f"`{name}`" for name in implementations(summed))
+    head = f"**Verdict: {'FAIL' if bad else 'PASS'}.** {names}, each as it is and under every condition that it has: "
+    counts = ", ".join(f"{n:,} {status}" for status, n in counted(own).items())
+    return "\n".join([f"{head}{counts}.", "", *claims(summed, own)])
+
+
+def counted(findings: Sequence[Finding]) -> dict[str, int]:
+    counts: dict[str, int] = defaultdict(int)
+    for finding in findings:
+        counts[finding.status.value] += 1
+    return counts
+
+
+def claims(summed: Grid, findings: Sequence[Finding]) -> Iterator[str]:
+    """One line for each thing that was shown."""
+    exact = [f for f in findings if f.check == f"{FAMILY}exact" and f.status in (Status.PASS, Status.FAIL)]
+    if exact:
+        holds = sum(f.status is Status.PASS for f in exact)
+        yield (
+            f"- In exact arithmetic {holds:,} of {len(exact):,} layers' outputs under a condition are the oracle's, **bit for "
+            "bit**."
+        )
+    keeps = [(c, row) for name, row in summed.items() if (c := about(name)) and c.keeps]
+    ran = [o for _, row in keeps for o in row.values() if o.asked]
+    if ran:
+        what = ", ".join(f"`{condition.name}`" for condition, _ in keeps)
+        same = sum(o.same_bits for o in ran)
+        yield f"- On real numbers {what} must not change a bit: {same} of {len(ran)} runs have the plain run's at every layer."
+    moving = [o for name, row in summed.items() for o in row.values() if o.layers and not fewer_bits(name)]
+    if moving:
+        most = max(o.share for o in moving)
+        yield (
+            f"- What does change bits, {len(moving)} runs, uses at most **{percent(most)}** of the bound; the plain runs use "
+            f"{percent(max((o.share for o in summed.get(PLAIN, {}).values()), default=None))}."
+        )
+    fewer = [o for row in summed.values() for o in row.values() if o.reduced]
+    if fewer:
+        low, high = min(o.share for o in fewer), max(o.share for o in fewer)
+        yield (
+            f"- Fewer bits on purpose, {len(fewer)} runs, leave the bound by far: {low:,.0f} to {high:,.0f} times. What passes "
+            "the gate was not computed so."
+        )
+    gpu = [o for name, row in summed.items() for o in row.values() if on_gpu_only(name)]
+    if gpu and all(o.status is Status.UNSUPPORTED for o in gpu):
+        yield "- **On a GPU nothing was run here**: [why](#on-a-gpu)."
+
+
+def fewer_bits(name: str) -> bool:
+    """Is it a mode that is meant to compute in less than float32?"""
+    condition = about(name)
+    return bool(condition and condition.reduced)
+
+
+def on_gpu_only(name: str) -> bool:
+    condition = about(name)
+    return name == CUDA or bool(condition and condition.cuda)
+
+
+def wrong(found: Findings) -> str:
+    bad = [finding for finding in found.findings if not finding.good()]
+    if not bad:
+        return ""
+    headers = ("status", "implementation", "check", "layer", "expected", "got", "why", "again")
+    lines = [
+        (f.status, f.impl, f.check, f.layer, as_cell(f.expected), as_cell(f.got), as_cell(f.hint), f"`{f.replay}`")
+        for f in bad
+    ]
+    return f"## What is wrong\n\n{folded(lines, headers)}"
+
+
+# Chapters ---------------------------------------------------------------------------------------------------------------
+
+
+def precision(findings: Sequence[Finding]) -> str:
+    """The chapter on the arithmetic that the probe found, where it was asked."""
+    if importlib.util.find_spec("alexnet_parity.reports.precision") is None:
+        return ""
+    return str(importlib.import_module("alexnet_parity.reports.precision").chapter(findings))
+
+
+def determinism(summed: Grid) -> str:
+    """Conditions by implementations."""
+    impls = implementations(summed)
+    lines = [
+        (f"`{name}`", meaning(name), *(cell(row.get(impl)) for impl in impls))
+        for name, row in summed.items()
+        if not on_gpu_only(name) and not fewer_bits(name)
+    ]
+    text = (
+        "The same weights and images under each condition, each in a process of its own (but `again`), on real numbers "
+        "with large activations. *same bits*: every number of every layer is the plain run's. Else the largest distance from "
+        "the plain run in units of the last place, which is large where a number is the small difference of large ones, and "
+        "the largest share of the derived bound that any layer then uses: under 100 % the change is as harmless as the "
+        "rounding that was there before. Conditions in bold must keep the bits. Empty: there is no such setting."
+    )
+    return f"## What changes bits\n\n{text}\n\n{table(lines, ('condition', 'what it is', *impls))}"
+
+
+def meaning(name: str) -> str:
+    condition = about(name)
+    text = condition.about if condition else ""
+    return f"**{text}**" if condition and condition.keeps else text
+
+
+def cell(outcome: Outcome | None) -> str:
+    if outcome is None:
+        return ""
+    if outcome.status is Status.UNSUPPORTED:
+        return as_cell(outcome.reason)
+    bits = "same bits" if outcome.same_bits else f"{arithmetic_plots.rounded(outcome.ulps)} ulp"
+    used = f"{bits}, {percent(outcome.share)}" if outcome.asked else ""
+    return used if outcome.status in (Status.PASS, Status.KNOWN) else f"**{outcome.status}** {used}".strip()
+
+
+def moves(summed: Grid) -> str:
+    """Where the bits part first, and why."""
+    lines = [
+        (
+            f"`{impl}`",
+            f"`{name}`",
+            o.first,
+            f"{o.layers} of {o.asked}",
+            percent(o.moved),
+            f"{o.ulps:,.0f}",
+            percent(o.share),
+            explained(o.why),
+        )
+        for name, row in summed.items()
+        if not on_gpu_only(name) and not fewer_bits(name)
+        for impl, o in row.items()
+        if o.layers
+    ]
+    if not lines:
+        return ""
+    headers = (
+        "implementation",
+        "condition",
+        "parts first at",
+        "layers that move",
+        "numbers that move, at most",
+        "ulps, at most",
+        "share of the bound",
+        "why",
+    )
+    return f"### Where the bits part, and why\n\n{table(lines, headers)}"
+
+
+def explained(why: str) -> str:
+    """A reason with its source as a link."""
+    text, source, link = why.rpartition(" (https://")
+    if not source:
+        return as_cell(why) or "not explained"
+    return f"{as_cell(text)} ([source](https://{link.removesuffix(')')}))"
+
+
+def on_gpu(summed: Grid) -> str:
+    """What means something on a GPU only; never left out."""
+    lines = [
+        (f"`{name}`", meaning(name), f"`{impl}`", cell(o))
+        for name, row in summed.items()
+        if on_gpu_only(name)
+        for impl, o in row.items()
+    ]
+    if not lines:
+        return ""
+    text = (
+        "The same on a GPU, against the CPU's bits (`cuda`), and what cuDNN and XLA may do there, against the GPU's plain "
+        "run: an algorithm chosen by trying, TF32, kernels that may add in any order. `alexnet-parity conditions --device cuda` "
+        "asks it; here each framework was asked for its GPU, and says:"
+    )
+    return f"## On a GPU\n\n{text}\n\n{table(lines, ('condition', 'what it is', 'implementation', 'found'))}"
+
+
+def reduced(summed: Grid) -> str:
+    """Modes of fewer bits: how far from the bounds."""
+    lines = [
+        (f"`{impl}`", f"`{name}`", condition.arithmetic, times(o), percent(o.moved), f"{o.status}")
+        for name, row in summed.items()
+        if (condition := about(name)) and condition.reduced and not condition.cuda
+        for impl, o in row.items()
+    ]
+    if not lines:
+        return ""
+    text = (
+        "Modes that compute in fewer bits, run for real. A gate that they pass is worth nothing: each has to leave float32's "
+        "bound somewhere, or it fails here as a mode that was not on. A library that may round operands to fewer bits does so "
+        "only where the processor has the instructions; where it has not, as the mode itself tells, the products are float32's."
+    )
+    headers = ("implementation", "mode", "arithmetic", "times the bound, at most", "numbers that move, at most", "")
+    return f"## Fewer bits\n\n{text}\n\n{table(lines, headers)}"
+
+
+def times(outcome: Outcome) -> str:
+    """How many times over the bound; a mode that computes exactly here stays within it."""
+    if outcome.status is Status.UNSUPPORTED:
+        return as_cell(outcome.reason)
+    return f"{outcome.share:,.0f}" if outcome.reduced else f"exact here: {percent(outcome.share)} of it"
+
+
+def method(found: Findings) -> str:
+    variant = next((finding.variant for finding in found.findings), "")
+    return f"""## How it is judged
+
+- Two images through `{variant}` in each process, twice: the second run has to repeat the first under every condition but the one
+  that allows kernels to add in any order.
+- **Against the plain run**: every output of every layer, its bits. **Against float64**: every number within the end-to-end bound
+  of its layer (`checks/bounds.py`), and, where it was fed the very bits that the plain run fed to it, within the layer's own.
+- Weights and images of integers make every sum exact in any order: there the oracle's bits are required, whatever the condition.
+- A condition has to show that it is on: what the framework says of its threads, of oneDNN, of TF32 is read back under it, and a
+  condition that did not take effect is BLIND, not PASS.
+- Why bits part is a table with sources (`checks/conditions/reasons.py`); what is not known is called so."""
+
+
+def environment(found: Findings) -> str:
+    """Of the plain runs: versions, devices, flags, digests."""
+    runs = [
+        run | {"implementations": {name: flags for name, flags in run["implementations"].items() if "@" not in name}}
+        for run in found.environment["runs"]
+    ]
+    return parity.environment(replace(found, environment=found.environment | {"runs": runs}))

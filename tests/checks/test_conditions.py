@@ -1,0 +1,424 @@
+"""Conditions: what each compares, what must keep its bits, and every way of not keeping them, caught and named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+from harness import SUPPORT
+
+from alexnet_parity.checks.conditions import condition, judge, outcome, pool, reasons
+from alexnet_parity.checks.conditions.condition import AGAIN, CUDA, PLAIN, Condition
+from alexnet_parity.checks.conditions.judge import Baseline
+from alexnet_parity.checks.conditions.reasons import Reason
+from alexnet_parity.checks.conditions.session import Session
+from alexnet_parity.checks.finding import Status
+from alexnet_parity.checks.recording import AGAIN as SECOND
+from alexnet_parity.checks.recording import BATCH, Feed, Recording
+from alexnet_parity.checks.truth import Truth
+from alexnet_parity.checks.verify import Truths
+from alexnet_parity.impls import find
+from alexnet_parity.impls.settings import every, table
+from alexnet_parity.impls.settings.table import Setting
+from alexnet_parity.reference import oracle, stimuli, variants
+
+MOODY = str(SUPPORT / "moody.py")
+OMP = Setting("omp-1", (), "one thread", environment={"OMP_NUM_THREADS": "1"}, shows={"threads": "1"})
+KERNELS = Setting("other-kernels", (), "other kernels", environment={"ALEXNET_MOODY_KERNELS": "1"})
+
+
+# A layer under a condition, in this process ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return Truth(stimuli.stimulus(variants.variant("paper-thin"), "large", 0))
+
+
+@pytest.fixture(scope="module")
+def exact_truth():
+    return Truth(stimuli.stimulus(variants.variant("paper-thin"), "exact", 0))
+
+
+def recorded(truth, again=True, **changes):
+    """A recording by NumPy in float32; changes: layer to a function of its output (what follows is left as it was)."""
+    run = {name: changes.get(name, lambda y: y)(y) for name, y in truth.single.items()}
+    runs = {BATCH: run, SECOND: dict(truth.single) if again is True else again}
+    return Recording("numpy", "paper-thin", truth.stimulus.name, runs={k: v for k, v in runs.items() if v})
+
+
+def judged(truth, base, other, **conditions):
+    found = list(judge.findings(other, Baseline("numpy", base, truth), Condition("bent", "", **conditions)))
+    return {finding.layer: finding for finding in found}
+
+
+def up(y):
+    return np.nextafter(y, np.float32(np.inf), dtype=np.float32)
+
+
+def test_the_same_bits_pass_whatever_is_asked(truth):
+    base = recorded(truth)
+    for keeps in (True, False):
+        found = judged(truth, base, recorded(truth), keeps=keeps)
+        assert [f.status for f in found.values()] == [Status.PASS] * 24
+        assert found["fc6"].numbers["moved"] == found["fc6"].numbers["ulps"] == 0
+        assert found["conv1"].got.startswith("the plain run's bits; ")
+
+
+def test_one_number_one_ulp_away_is_measured_and_fails_only_where_bits_must_stay(truth):
+    def one(y):
+        y = y.copy()
+        y[1, 3, 4, 5] = up(y[1, 3, 4, 5])
+        return y
+
+    other = recorded(truth, again=None, conv2=one)
+    found = judged(truth, recorded(truth), other)["conv2"]
+    assert found.status is Status.PASS
+    assert found.numbers["ulps"] == 1
+    assert found.numbers["moved"] == pytest.approx(1 / truth.single["conv2"].size)
+    assert "alone" in found.numbers  # its input has the plain run's bits: its own bound was asked as well
+    kept = judged(truth, recorded(truth), other, keeps=True)
+    assert kept["conv2"].status is Status.FAIL
+    assert "[1, 3, 4, 5]" in kept["conv2"].got
+    assert [f.layer for f in kept.values() if f.status is Status.FAIL] == ["conv2"]
+
+
+def test_a_layer_fed_other_bits_is_judged_end_to_end_only(truth):
+    found = judged(truth, recorded(truth), recorded(truth, again=None, conv2=up, relu2=up, norm2=up))
+    assert "alone" in found["conv2"].numbers
+    assert "alone" not in found["relu2"].numbers
+
+
+def test_numbers_beyond_the_bound_fail_whatever_is_asked(truth):
+    other = recorded(truth, again=None, fc7=lambda y: y * np.float32(1.01))
+    found = judged(truth, recorded(truth), other)["fc7"]
+    assert found.status is Status.FAIL
+    assert found.error_over_bound > 1
+    assert judged(truth, recorded(truth), other, keeps=True)["fc7"].status is Status.FAIL
+
+
+def test_nan_fails(truth):
+    other = recorded(truth, again=None, fc7=lambda y: y * np.float32(np.nan))
+    found = judged(truth, recorded(truth), other, arithmetic="float32")["fc7"]
+    assert found.status is Status.FAIL
+    assert "not finite" in found.got
+
+
+def test_what_the_plain_run_departs_in_too_is_known_not_the_conditions_fault(truth):
+    def far(y):  # beyond a relu's own bound, which is nothing, inside the end-to-end one
+        return y * np.float32(1 + 2.0**-22)
+
+    def farther(y):
+        return far(far(y))
+
+    found = judged(truth, recorded(truth, relu1=far), recorded(truth, again=None, relu1=farther))["relu1"]
+    assert found.status is Status.KNOWN
+    assert found.hint == judge.AS_PLAIN
+    found = judged(truth, recorded(truth), recorded(truth, again=None, relu1=farther))["relu1"]
+    assert found.status is Status.FAIL
+    found = judged(truth, recorded(truth, relu1=far), recorded(truth, again=None, relu1=farther), keeps=True)["relu1"]
+    assert found.status is Status.FAIL
+
+
+def test_a_condition_must_repeat_itself_unless_it_says_that_it_may_not(truth):
+    other = recorded(truth, again=dict(truth.single) | {"fc8": up(truth.single["fc8"])})
+    found = judged(truth, recorded(truth), other)
+    assert [f.layer for f in found.values() if f.status is Status.FAIL] == ["fc8"]
+    assert found["fc8"].expected == "the same bits when run twice under it"
+    assert judged(truth, recorded(truth), other, repeats=False)["fc8"].status is Status.PASS
+
+
+def test_fewer_bits_on_purpose_are_known_beyond_the_bound_and_fail_within_it(truth):
+    coarse = recorded(truth, again=None, fc7=lambda y: y * np.float32(1.01))
+    found = judged(truth, recorded(truth), coarse, arithmetic="bfloat16")
+    assert found["fc7"].status is Status.KNOWN
+    assert found["fc7"].hint == "computed in bfloat16, as it was set to"
+    assert "" not in found
+    not_on = judged(truth, recorded(truth), recorded(truth), arithmetic="bfloat16")
+    assert not_on[""].status is Status.FAIL
+    assert "has not taken effect" in not_on[""].hint
+
+
+def test_an_operation_that_a_type_has_not_is_told_not_failed_and_only_then(truth):
+    cut_short = recorded(truth, again=None, conv1=lambda y: y * np.float32(1.01))
+    for name in truth.network.names()[2:]:
+        del cut_short.runs[BATCH][name]
+    cut_short.errors[BATCH] = "activations() raised NotImplementedError: no LRN in bfloat16"
+    fewer = judged(truth, recorded(truth), cut_short, arithmetic="bfloat16")
+    assert (fewer["conv1"].status, fewer["norm1"].status) == (Status.KNOWN, Status.UNSUPPORTED)
+    assert judged(truth, recorded(truth), cut_short)["norm1"].status is Status.ERROR
+
+
+def test_exact_arithmetic_takes_no_other_bits_under_any_condition(exact_truth):
+    base, other = recorded(exact_truth), recorded(exact_truth, again=None, conv4=up)
+    found = judged(exact_truth, base, other)
+    assert [f.layer for f in found.values() if not f.good()] == ["conv4"]
+    assert len(found) == 23  # softmax has no exact arithmetic
+    twice = recorded(exact_truth, again=dict(exact_truth.single) | {"conv5": up(exact_truth.single["conv5"])})
+    again = judge.findings(twice, Baseline("numpy", twice, exact_truth), Condition(AGAIN, "", keeps=True))
+    assert [f.layer for f in again if not f.good()] == ["conv5"]
+
+
+def test_what_is_missing_or_of_another_shape_is_no_pass(truth):
+    cut = recorded(truth, again=None)
+    del cut.runs[BATCH]["fc8"], cut.runs[BATCH]["prob"]
+    assert judged(truth, recorded(truth), cut)["fc8"].status is Status.ERROR
+    half = recorded(truth, again=None, fc8=lambda y: y[:1])
+    assert judged(truth, recorded(truth), half)["fc8"].status is Status.FAIL
+    assert judged(truth, half, recorded(truth))["fc8"].got.startswith("the plain run: ")
+
+
+def test_a_condition_that_does_not_show_is_blind():
+    bent = Condition("threads-1", "", shows={"threads": "1"})
+    assert judge.taken_effect({"threads": "1"}, bent).status is Status.PASS
+    assert judge.taken_effect({"threads": "2"}, bent).status is Status.BLIND
+    assert judge.taken_effect({}, bent).got == "threads not told"
+    assert judge.taken_effect({}, Condition("other", "")) is None
+
+
+def test_a_reason_is_given_where_there_is_one(truth, monkeypatch):
+    row = Reason(("numpy",), ("be*",), ("dense",), "it is bent", "https://example.org")
+    monkeypatch.setattr(reasons, "REASONS", (row,))
+    found = judged(truth, recorded(truth), recorded(truth, again=None, fc7=up, conv1=up))
+    assert found["fc7"].hint == "it is bent (https://example.org)"
+    assert found["conv1"].hint == found["fc6"].hint == ""
+
+
+def test_the_table_of_reasons_concerns_conditions_and_layers_that_there_are():
+    names = {setting.name for setting in table.SETTINGS} | {c.name for c in condition.OWN}
+    kinds = {layer.kind for name in variants.names() for layer in variants.variant(name).layers}
+    for row in reasons.REASONS:
+        assert any(row.concerns(impl, name, kind) for impl in find.own() for name in names for kind in kinds), row
+        assert row.link.startswith("https://")
+
+
+# Which conditions there are -------------------------------------------------------------------------------------------
+
+
+def test_every_implementation_has_the_general_conditions_and_those_for_a_gpu_bring_it_along():
+    names = [c.name for c in condition.conditions_of("mine.py", "cpu")]
+    assert names[:3] == [PLAIN, "again", "process"]
+    assert {"unaligned", "batch-1", "batch-3", "batch-5"} <= set(names)
+    assert CUDA not in names
+    assert CUDA in [c.name for c in condition.conditions_of("torch", "cpu")]
+    assert CUDA not in [c.name for c in condition.conditions_of("torch", "cuda")]
+
+
+def test_those_named_and_the_plain_run():
+    chosen = condition.select(["mine.py"], "cpu", ["process"])
+    assert [c.name for c in chosen["mine.py"]] == [PLAIN, "process"]
+    with pytest.raises(KeyError, match="did you mean 'process'"):
+        condition.select(["mine.py"], "cpu", ["proces"])
+
+
+def test_an_implementation_under_a_condition_has_a_name_of_its_own():
+    target = find.find(MOODY)
+    named = condition.under(target, Condition("process", ""))
+    assert (named.name, named.setting, named.file) == (f"{MOODY}@process", "", target.file)
+    assert condition.under(target, Condition("unaligned", "", setting=True)).setting == "unaligned"
+    assert condition.under(target, condition.OWN[0]) == target
+
+
+# Settings of any implementation ------------------------------------------------------------------------------------------
+
+
+def test_off_boundary_moves_and_changes_nothing():
+    x = np.arange(2 * 3 * 5 * 7, dtype=np.float32).reshape(2, 3, 5, 7)
+    moved = every.off_boundary(x)
+    assert moved.ctypes.data % 64 == 4
+    assert moved.flags.c_contiguous
+    assert np.array_equal(moved, x)
+
+
+@pytest.mark.parametrize("name, sizes", [("batch-1", [1, 1]), ("batch-3", [3]), ("batch-5", [5])])
+def test_batches_hold_the_same_images_and_give_their_rows(name, sizes):
+    fed = []
+
+    class Model:
+        def activations(self, x):
+            fed.append(x.copy())
+            yield "twice", 2 * x
+
+    wrapped = every.WRAPPERS[name](type("module", (), {"build": staticmethod(lambda network, params: Model())}))
+    x = np.random.default_rng(0).normal(size=(2, 3, 5, 7)).astype(np.float32)
+    given = dict(every.pairs(wrapped.build(None, {}).activations(x)))
+    assert np.array_equal(given["twice"], 2 * x)
+    assert [len(batch) for batch in fed] == sizes
+    if len(fed) == 1:
+        assert not any(np.array_equal(image, other) for image in fed[0][1:-1] for other in x)
+
+
+# Processes ---------------------------------------------------------------------------------------------------------------
+
+
+def session(way, monkeypatch, *names, settings=(), file=None, stimuli=("large",)):
+    """The findings that are not good, as (implementation's condition, stimulus, layer), and the session."""
+    monkeypatch.setenv("ALEXNET_MOODY", way)
+    if file is not None:
+        monkeypatch.setenv("ALEXNET_MOODY_FILE", str(file))
+    monkeypatch.setattr(table, "SETTINGS", (*table.SETTINGS, *settings))
+    monkeypatch.setattr(condition, "under", partial(in_environment, condition.under, settings))
+    target = find.find(MOODY)
+    one = Session([target], condition.select([target.name], "cpu", names), stimuli=stimuli, at_once=1)
+    one.truths = TRUTHS
+    return list(one.findings()), one
+
+
+TRUTHS = Truths({"paper-thin": variants.variant("paper-thin")}, 0)  # the oracle is asked once
+
+
+class Elsewhere(find.Target):
+    """A target whose process knows nothing of the setting but its environment: the worker has the real table."""
+
+    @property
+    def environment(self):
+        return dict(next((s.environment for s in table.SETTINGS if self.name.endswith(f"@{s.name}")), {}))
+
+
+def in_environment(under, settings, target, asked):
+    found = under(target, asked)
+    own = asked.name in [setting.name for setting in settings]
+    return Elsewhere(found.name, found.module, found.file) if own else found
+
+
+def wrong(found):
+    return [(f.impl.rpartition("@")[2], f.stimulus, f.layer) for f in found if not f.good()]
+
+
+AFTER = ["fc7", "relu7", "drop7", "fc8", "prob"]
+
+
+def test_an_implementation_that_keeps_its_bits_passes_under_every_condition(monkeypatch):
+    names = ("again", "process", "unaligned", "omp-1")
+    found, one = session("", monkeypatch, *names, settings=[OMP], stimuli=("large", "exact", "probe"))
+    assert wrong(found) == []
+    assert {f.impl for f in found} == {MOODY, *(f"{MOODY}@{name}" for name in names)}
+    assert all(f.numbers["moved"] == 0 for f in found if f.check == "condition-large" and f.layer)
+    assert {f.check for f in found} == {
+        "condition-large",
+        "condition-exact",
+        "precision-chain-inputs",
+        "precision-chain-accumulator",
+    }
+    assert {f.impl for f in found if f.stimulus == "probe"} == {MOODY}
+    assert one.done == one.steps == 9
+    assert found[0].replay == f"alexnet-parity conditions --impl {MOODY} --variant paper-thin --seed 0 --device cpu"
+
+
+@pytest.mark.parametrize(
+    "way, name",
+    [("second call", "again"), ("process", "process"), ("alignment", "unaligned"), ("weights' alignment", "unaligned")],
+)
+def test_bits_that_must_stay_and_do_not_are_caught_at_their_layer(monkeypatch, tmp_path, way, name):
+    found, _ = session(way, monkeypatch, name, file=tmp_path / "count")
+    assert ("again" if way == "second call" else name, "large", "fc7") in wrong(found)
+    assert {layer for _, _, layer in wrong(found)} <= set(AFTER)
+
+
+@pytest.mark.parametrize(
+    "way, name, settings",
+    [("environment", "other-kernels", (KERNELS,)), ("threads", "omp-1", (OMP,))],
+)
+def test_bits_that_may_move_are_measured_and_held_to_the_bounds(monkeypatch, way, name, settings):
+    found, _ = session(way, monkeypatch, name, settings=settings)
+    assert wrong(found) == []
+    summed = outcome.of([f for f in found if f.impl.endswith(f"@{name}")])
+    assert (summed.first, summed.ulps >= 1, summed.moved > 0.5) == ("fc7", True, True)
+
+
+def test_bits_that_move_beyond_a_bound_or_in_exact_arithmetic_are_caught(monkeypatch):
+    found, _ = session("environment, by far", monkeypatch, "other-kernels", settings=[KERNELS])
+    assert ("other-kernels", "large", "fc7") in wrong(found)
+    found, _ = session("batch size, even exactly", monkeypatch, "batch-3", stimuli=("exact",))
+    assert ("batch-3", "exact", "fc7") in wrong(found)
+
+
+def test_a_setting_without_effect_is_blind(monkeypatch):
+    idle = replace(OMP, name="omp-9", shows={"threads": "9"})
+    found, _ = session("", monkeypatch, "omp-9", settings=[idle])
+    assert [f.status for f in found if not f.good()] == [Status.BLIND]
+
+
+def test_what_means_something_on_a_gpu_only_is_never_left_out(monkeypatch):
+    fast = Setting("fast-gpu", (), "a GPU's own choice", cuda=True)
+    slow = Setting("slow-gpu", (), "another", cuda=True)
+    found, _ = session("", monkeypatch, "fast-gpu", "slow-gpu", CUDA, settings=[fast, slow])
+    rows = {f.impl.rpartition("@")[2]: f for f in found if f.status is Status.UNSUPPORTED}
+    assert set(rows) == {CUDA, "fast-gpu", "slow-gpu"}
+    assert {f.got for f in rows.values()} == {"not run here: build() takes no device"}
+    assert {f.device for f in rows.values()} == {"cuda"}
+
+
+@pytest.mark.parametrize(
+    "device, moved", [("cpu", {"cuda": ["fc7"], "fast-gpu": ["fc8"]}), ("cuda", {"fast-gpu": ["fc8"]})]
+)
+def test_a_gpu_is_compared_with_the_plain_run_and_what_it_may_do_with_the_gpus_own(monkeypatch, device, moved):
+    fast = Setting("fast-gpu", (), "", environment={"ALEXNET_FAST_KERNELS": "1"}, cuda=True)
+    monkeypatch.setattr(table, "SETTINGS", (*table.SETTINGS, fast))
+    monkeypatch.setattr(condition, "under", partial(in_environment, condition.under, [fast]))
+    target = find.find(str(SUPPORT / "fake_gpu.py"))
+    chosen = condition.select([target.name], device, [CUDA, "fast-gpu"] if device == "cpu" else ["fast-gpu"])
+    one = Session([target], chosen, stimuli=("large",), device=device, at_once=2)
+    one.truths = TRUTHS
+    found = list(one.findings())
+    assert wrong(found) == []
+    first = {}
+    for finding in found:
+        if finding.numbers.get("moved"):
+            first.setdefault(finding.impl.rpartition("@")[2], []).append(finding.layer)
+    assert first == moved
+    assert {f.device for f in found if f.impl.endswith("fast-gpu")} == {"cuda"}
+
+
+def test_a_network_that_cannot_be_expressed_is_told_once_for_each_condition(monkeypatch, tmp_path):
+    fixed = tmp_path / "fixed.py"
+    fixed.write_text("variant = 'paper'\ndef build(network, params):\n    raise AssertionError\n")
+    target = find.find(str(fixed))
+    one = Session([target], condition.select([target.name], "cpu", ["process"]), "paper-thin", at_once=1)
+    found = list(one.findings())
+    assert [f.status for f in found] == [Status.UNSUPPORTED, Status.UNSUPPORTED]
+    assert "fixed to the network 'paper'" in found[0].got
+
+
+def test_the_pool_runs_a_few_at_a_time_and_a_broken_worker_ends_as_recordings(monkeypatch):
+    feeds = [Feed("cifar-18pct-thin", "large", read_back=False), Feed("cifar-18pct-thin", "exact", read_back=False)]
+    jobs = [pool.Job(replace(find.find(MOODY), name=f"moody@{n}"), feeds, "cpu") for n in range(2)]
+    jobs.append(pool.Job(replace(jobs[0].target, name="gone", file="", module="no_such_module_at_all"), feeds, "cpu"))
+    found = list(pool.recordings(jobs, 0, 60.0, at_once=1))
+    assert [r.impl for r in found] == ["moody@0"] * 2 + ["moody@1"] * 2 + ["gone"] * 2
+    assert all(r.unavailable or r.errors for r in found[4:])
+
+
+def test_fewer_bits_are_named_by_the_probe_in_every_layer_or_fail():
+    """A mode that declares something else than what runs fails in every layer."""
+    for declared, status in (("bfloat16", Status.KNOWN), ("float16", Status.FAIL)):
+        mode = Condition("coarse", "operands cut to bfloat16", arithmetic=declared)
+        for name in ("probe.conv4", "probe.fc8"):
+            truth = TRUTHS.of("paper-thin", name)
+            layer = name.partition(".")[2]
+            params = {key: cut(value) if value.ndim > 1 else value for key, value in truth.params.items()}
+            run = oracle.forward(truth.network, params, cut(truth.x), np.float32)
+            found = list(judge.probed(Recording("mine", "paper-thin", name, runs={BATCH: run}), truth, mode))
+            assert {(f.check, f.status, f.layer) for f in found} == {
+                ("precision-inputs", status, layer),
+                ("precision-accumulator", status, layer),
+            }
+
+
+def cut(values):
+    """float32 rounded to bfloat16, ties to even."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32).astype(np.uint64)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32)
+
+
+# Summed up -----------------------------------------------------------------------------------------------------------------
+
+
+def test_an_outcome_is_the_worst_of_its_layers(truth):
+    found = list(judged(truth, recorded(truth), recorded(truth, again=None, conv3=up, fc7=up)).values())
+    summed = outcome.of(found)
+    assert (summed.status, summed.first, summed.layers, summed.asked) == (Status.PASS, "conv3", 2, 24)
+    assert summed.text.startswith("PASS   2 of 24 layers move from conv3 on, ")
+    assert outcome.of([replace(found[0], status=Status.ERROR), *found[1:]]).status is Status.ERROR

@@ -1,0 +1,68 @@
+"""`alexnet-parity conditions` as a person meets it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from harness import NUMPY, SUPPORT, findings_of, run
+
+from alexnet_parity.reports import findings_file
+
+FAST = ("--variant", "cifar-18pct-thin")
+MOODY = str(SUPPORT / "moody.py")
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--impl", NUMPY, "--condition", "proces"], "did you mean 'process'?"),
+        (["--impl", NUMPY, "--condition", "compile"], "unknown condition 'compile'"),
+        (["--impl", f"{NUMPY}@unaligned"], "--condition unaligned"),
+        (["--impl", NUMPY, "--variant", "papr"], "did you mean 'paper'?"),
+        (["--impl", "trch"], "did you mean 'torch'?"),
+        (["--impl", NUMPY, "--device", "cuda"], "takes no device"),
+        (["--impl", NUMPY, "--device", "auto"], "invalid choice"),
+        (["--impl", NUMPY, "--at-once", "-1"], "whole number"),
+        (["--impl", NUMPY, "--json", "same.txt", "--report", "./same.txt"], "two outputs into one file"),
+    ],
+    ids=" ".join,
+)
+def test_bad_usage_is_one_line_and_status_2(arguments, words, capsys):
+    assert run("conditions", *arguments) == 2
+    said = capsys.readouterr()
+    assert words in said.err
+    assert len(said.err.strip().splitlines()) == 1
+    assert not said.out
+
+
+def test_it_writes_what_is_asked_and_says_pass(tmp_path, capsys):
+    json_file, report, junit = (tmp_path / name for name in ("c.json", "arithmetic.md", "c.xml"))
+    named = ("--condition", "again", "--condition", "batch-3")
+    outputs = ("--json", json_file, "--report", report, "--junit", junit)
+    assert run("conditions", "--impl", NUMPY, *FAST, *named, *outputs) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    lines = said.out.strip().splitlines()
+    assert [line.split()[0] for line in lines] == [NUMPY, f"{NUMPY}@again", f"{NUMPY}@batch-3", "PASS:"]
+    assert "same bits" in lines[1]
+    assert {f.check for f in findings_of(json_file)} >= {"condition-large", "condition-exact"}
+    assert findings_file.merge([json_file], [findings_file.read(json_file)]).good()
+    assert "**Verdict: PASS.**" in report.read_text()
+    assert (tmp_path / "figures" / "arithmetic-conditions.svg").read_text().rstrip().endswith("</svg>")
+    assert "<testsuite" in junit.read_text()
+
+
+def test_what_does_not_keep_its_bits_fails_and_the_replay_shows_it_again(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("ALEXNET_MOODY", "second call")
+    monkeypatch.setenv("ALEXNET_MOODY_AT", "fc10")
+    json_file = tmp_path / "c.json"
+    assert run("conditions", "--impl", MOODY, *FAST, "--condition", "again", "--json", json_file) == 1
+    out = capsys.readouterr().out
+    assert out.strip().splitlines()[-1].startswith("FAIL: ")
+    assert (
+        f"FAIL        {MOODY}@again cifar-18pct-thin condition-large large fc10: expected the plain run's bits" in out
+    )
+    first = next(f for f in findings_of(json_file) if f.status == "FAIL" and f.impl.endswith("@again"))
+    assert run(*first.replay.split()[1:]) == 1
+    assert json.loads(json_file.read_text())["summary"]["verdict"] == "FAIL"

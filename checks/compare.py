@@ -109,7 +109,8 @@ def patterns(got: Array, want: Array) -> Comparison:
         return Comparison(True, 0.0, equal_text(0, got.size), ulps=0.0, size=got.size)
     first = np.unravel_index(int(differs.argmax()), got.shape)
     place = f"{at(first)}: {int(one[first]):#010x} ({got[first]!s}) for {int(other[first]):#010x} ({want[first]!s})"
-    return Comparison(False, None, f"{wrong} of {got.size} differ, first at {place}", wrong=wrong, size=got.size, place=place)
+    text = f"{wrong} of {got.size} differ, first at {place}"
+    return Comparison(False, None, text, wrong=wrong, size=got.size, place=place)
 
 
 def equal_text(wrong: int, size: int, place: str = "") -> str:
@@ -168,8 +169,8 @@ def not_finite(got: Array, first: int = 0) -> Comparison:
 def one_of(got: Array, wants: Sequence[Array], tolerance: Array, signed_zeros: bool = True) -> Comparison:
     """Each number is that of one of `wants`, float32: NaN where it is NaN, the same infinity, the same zero, or near.
 
-    NaN is NaN whatever its payload. Zeros are the same in sign as well, unless `signed_zeros` is off. Other numbers may be off by their tolerance, which is
-    taken for each of `wants`.
+    NaN is NaN whatever its payload. Zeros are the same in sign as well, unless `signed_zeros` is off. Other numbers may be
+    off by their tolerance, which is taken for each of `wants`.
     """
     if problem := unlike(got, wants[0].shape):
         return Comparison(False, None, problem)

@@ -7,7 +7,7 @@ import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -83,12 +83,17 @@ def by(shape: Shape) -> str:
 def advice(entries: Mapping[str, Entry]) -> str:
     """The variant that the file's names and shapes are those of, if there is one."""
     for name in variants.names():
-        shapes = variants.variant(name).param_shapes()
+        shapes = shapes_of(name)
         if shapes.keys() == entries.keys() and all(
             entries[key].fits(entries[key].shape, shapes[key]) for key in shapes
         ):
             return f"; these are the shapes of {name!r}: give the variant that the weights are of (--variant)"
     return ""
+
+
+@cache
+def shapes_of(variant: str) -> dict[str, Shape]:
+    return variants.variant(variant).param_shapes()
 
 
 FLOATS = ("float16", "float32", "float64")

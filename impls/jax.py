@@ -216,14 +216,26 @@ def update(params: Arrays, velocities: Arrays, gradients: Arrays, rate: Array) -
 # The implementation ---------------------------------------------------------------------------------------------------
 
 
-def select(device: str) -> jax.Device:
-    """The device to run on, after asking for float32 and deterministic kernels everywhere.
+# Autotuning times cuDNN's algorithms and may take one that transforms (FFT, Winograd), most of all for gradients: it rounds
+# what direct sums of integers keep exact. And it may take another one tomorrow.
+XLA_FLAGS = ("--xla_gpu_deterministic_ops=true", "--xla_gpu_autotune_level=0")
+
+
+def prepare() -> None:
+    """Ask for float32, direct sums and deterministic kernels; flags that the environment has already are left as they are.
 
     XLA reads XLA_FLAGS once, when the first device is looked for.
     """
-    if "xla_gpu_deterministic_ops" not in os.environ.get("XLA_FLAGS", ""):
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
+    given = os.environ.get("XLA_FLAGS", "")
+    missing = [flag for flag in XLA_FLAGS if flag.partition("=")[0] not in given]
+    os.environ["XLA_FLAGS"] = " ".join([given, *missing]).strip()
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # or JAX takes most of a GPU's memory at once
     jax.config.update("jax_default_matmul_precision", "highest")
+
+
+def select(device: str) -> jax.Device:
+    """The device to run on."""
+    prepare()
     gpus = []
     if device in ("auto", "cuda"):
         with contextlib.suppress(RuntimeError):  # no such platform in this build of jaxlib

@@ -1,7 +1,8 @@
 """AlexNet in OpenVINO: the ONNX model that `impls/formats/onnx.py` writes from the spec, compiled for the CPU, in float32.
 
 Float32 has to be asked for: where the processor multiplies bfloat16 numbers, OpenVINO does so by default
-(INFERENCE_PRECISION_HINT). It infers only: there is no way back.
+(INFERENCE_PRECISION_HINT). It infers only: there is no way back. Its import would tell its makers: `impls/__init__.py`
+keeps it from that.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -43,7 +43,8 @@ requires = ("torch",)
 class LocalResponseNorm(nn.LocalResponseNorm):
     """The paper's LRN. torch divides alpha by the window's size, the paper does not: hence alpha * size.
 
-    With `towers` > 1 the windows stop at the border of each tower.
+    With `towers` > 1 the windows stop at the border of each tower. On a GPU its pixels are laid out in one row: for maps torch
+    sums by avg_pool3d, which has no deterministic backward pass there; for rows by avg_pool2d, which has, to the same bits.
     """
 
     def __init__(self, n: int, alpha: float, beta: float, k: float, towers: int = 1) -> None:
@@ -52,8 +53,9 @@ class LocalResponseNorm(nn.LocalResponseNorm):
         self.towers = towers
 
     def forward(self, input: Tensor) -> Tensor:  # (N, C, H, W)
-        parts = input.chunk(self.towers, dim=1)
-        return torch.cat([super(LocalResponseNorm, self).forward(part) for part in parts], dim=1)
+        rows = input.flatten(2) if input.is_cuda else input  # (N, C, H * W)
+        parts = [super(LocalResponseNorm, self).forward(part) for part in rows.chunk(self.towers, dim=1)]
+        return torch.cat(parts, dim=1).view_as(input)
 
 
 class SpatialResponseNorm(nn.Module):
@@ -209,6 +211,23 @@ def outputs(
     return found
 
 
+DIRECT_GRADIENTS = True  # False: cuDNN, where there is a GPU, as PyTorch has it
+
+
+def gradients_of(y: Tensor, sources: Sequence[Tensor], start: Tensor | None = None) -> tuple[Tensor, ...]:
+    """torch.autograd.grad, on a GPU with convolutions summed directly.
+
+    For a convolution's gradients cuDNN takes transforms (FFT, Winograd) where it thinks them faster, asked for determinism or
+    not: they round what direct sums of integers keep exact, and their errors are as large as the largest numbers nearby.
+    """
+    enabled = torch.backends.cudnn.enabled
+    torch.backends.cudnn.enabled = enabled and not DIRECT_GRADIENTS
+    try:
+        return torch.autograd.grad(y, list(sources), start)
+    finally:
+        torch.backends.cudnn.enabled = enabled
+
+
 def select(device: str) -> torch.device:
     """The device to run on, after switching reduced precision and non-deterministic kernels off everywhere."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
@@ -268,7 +287,7 @@ class Model:
         loss = None if labels is None else F.cross_entropy(y, self.tensor(labels))
         sources = {"input": leaf, **outputs, **dict(self.net.named_parameters())}
         start = None if upstream is None else self.tensor(upstream)
-        gradients = torch.autograd.grad(y if loss is None else loss, list(sources.values()), start)
+        gradients = gradients_of(y if loss is None else loss, list(sources.values()), start)
         return Backward(
             {name: to_numpy(output) for name, output in outputs.items()},
             {name: to_numpy(gradient) for name, gradient in zip(sources, gradients, strict=True)},
@@ -298,7 +317,7 @@ class Model:
         outputs = self.up_to_logits(self.tensor(x), masks)
         loss = F.cross_entropy(outputs[next(reversed(outputs))], self.tensor(labels))
         names, values = zip(*self.net.named_parameters(), strict=True)
-        return loss, dict(zip(names, torch.autograd.grad(loss, values), strict=True))
+        return loss, dict(zip(names, gradients_of(loss, values), strict=True))
 
     @cached_property
     def optimiser(self) -> optimisers.Paper:

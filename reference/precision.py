@@ -78,20 +78,6 @@ NEAREST = {  # a format that truncates: the one of its width that does not
 }
 IEEE: dict[str, type] = {"float32": np.float32, "float16": np.float16}  # NumPy rounds to these itself
 
-FORMATS = {
-    known.name: known
-    for known in (
-        FLOAT64,
-        FLOAT32,
-        TF32,
-        TF32_TRUNCATED,
-        BFLOAT16,
-        BFLOAT16_TRUNCATED,
-        FLOAT16,
-        FLOAT32_TRUNCATED,
-    )
-}
-
 
 def of_bits(bits: int) -> Format:
     """A format of so many significant bits and float32's range that has no name."""

@@ -217,7 +217,7 @@ def dense() -> Kind:
 def scattered(layer: Layer, shape: Shape, answers: dict[str, tuple[str, float, str]]) -> Kind:
     """Each value at every third number, the first and the last among them: vector loops and their remainders."""
     images = Images(integers(shape))
-    places = np.unique_values([*range(0, int(np.prod(shape)), 3), int(np.prod(shape)) - 1])
+    places = np.unique([*range(0, int(np.prod(shape)), 3), int(np.prod(shape)) - 1])
     for name, (theme, value, answer) in answers.items():
         image = images.image()
         images.images[image].flat[places] = value

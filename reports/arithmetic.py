@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -102,10 +103,9 @@ def as_cell(text: str) -> str:
 def verdict(found: Findings, summed: Grid) -> str:
     """What holds, in a few lines."""
     own = [finding for finding in found.findings if finding.check.startswith(FAMILY)]
-    bad = [finding for finding in own if not finding.good()]
     names = ", ".join(f"`{name}`" for name in implementations(summed))
-    head = f"**Verdict: {'FAIL' if bad else 'PASS'}.** {names}, each as it is and under every condition that it has: "
-    counts = ", ".join(f"{n:,} {status}" for status, n in counted(own).items())
+    head = f"**Verdict: {'PASS' if found.good() else 'FAIL'}.** {names}, each as it is and under every condition that it has: "
+    counts = ", ".join(f"{n:,} {status}" for status, n in counted(found.findings).items())
     return "\n".join([f"{head}{counts}.", "", *claims(summed, own)])
 
 
@@ -298,7 +298,7 @@ def reduced(summed: Grid) -> str:
 def times(outcome: Outcome) -> str:
     """How many times over the bound; a mode that computes exactly here stays within it."""
     if outcome.status is Status.UNSUPPORTED:
-        return as_cell(outcome.reason)
+        return as_cell(textwrap.shorten(outcome.reason, 120, placeholder=" ..."))
     return f"{outcome.share:,.0f}" if outcome.reduced else f"exact here: {percent(outcome.share)} of it"
 
 
@@ -313,6 +313,8 @@ def method(found: Findings) -> str:
 - Weights and images of integers make every sum exact in any order: there the oracle's bits are required, whatever the condition.
 - A condition has to show that it is on: what the framework says of its threads, of oneDNN, of TF32 is read back under it, and a
   condition that did not take effect is BLIND, not PASS.
+- `unaligned` hands weights and images over off the boundary. PyTorch computes on the images where they lie; TensorFlow and JAX
+  copy what they are given, and so show only that they do. `unaligned-weights` moves PyTorch's own parameters.
 - Why bits part is a table with sources (`checks/conditions/reasons.py`); what is not known is called so."""
 
 

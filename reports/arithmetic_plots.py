@@ -76,11 +76,11 @@ def words(outcome: Outcome) -> str:
 
 
 def rounded(value: float) -> str:
-    """Two significant digits, thousands as k."""
+    """Two significant digits, thousands as k, millions as M; as they are below."""
     if value < 1000:
         return f"{value:.3g}"
-    digits = 1 - math.floor(math.log10(value))
-    return f"{round(value, digits) / 1000:g}k"
+    value = round(value, 1 - math.floor(math.log10(value)))
+    return f"{value / 1e3:g}k" if value < 1e6 else f"{value / 1e6:g}M"
 
 
 def legend(axis: Any) -> None:

@@ -55,6 +55,8 @@ def module_file(name: str) -> Path | None:
     if name in find.own():
         return find.own()[name]
     path = Path(*name.split("."))
+    if not path.name:
+        return None
     for root in (Path(entry or ".") for entry in (*sys.path, str(Path.cwd()))):
         for candidate in (root / path / "__init__.py", root / path.with_name(f"{path.name}.py")):
             if candidate.is_file():

@@ -11,6 +11,8 @@ from .markdown import folded
 
 INPUTS, SUMS = ("precision-inputs", "precision-chain-inputs"), ("precision-accumulator", "precision-chain-accumulator")
 FUSED, SPLIT = "fused multiply-add", "split accumulation"
+GIVEN = "results rounded to "
+NARROW = ("bfloat16", "float16")  # sums in these are given in them
 MARKS = {FUSED: "\\*", SPLIT: "†"}
 
 
@@ -23,17 +25,18 @@ class Cell:
 
     @property
     def text(self) -> str:
-        """ "float32 \\*†", "bfloat16, summed in float32, given in bfloat16", "unexplained"."""
+        """What inputs are read in, sums kept in and results given in, and marks; once where all three are the same."""
         if self.inputs.got.startswith("unexplained"):
             return "**unexplained**"
         if "Winograd" in self.sums.got:
             return "a transform"
-        read = self.inputs.got.partition(" (")[0]
-        kept, *rest = self.sums.got.split(", ")
-        given = next((part.removeprefix("results rounded to ") for part in rest if part.startswith("results")), "")
-        parts = [read, *([f"summed in {kept}"] if kept != read else []), *([f"given in {given}"] if given else [])]
+        summed, *rest = self.sums.got.split(", ")
+        given = next((part.removeprefix(GIVEN) for part in rest if part.startswith(GIVEN)), "")
+        kept = given or (summed if summed in NARROW else "float32")
+        steps = [self.inputs.got.partition(" (")[0], summed, kept]
+        text = steps[0] if len(set(steps)) == 1 else " → ".join(steps)
         marks = "".join(mark for name, mark in MARKS.items() if name in rest)
-        return ", ".join(parts) + (f" {marks}" if marks else "")
+        return f"{text} {marks}".rstrip()
 
     @property
     def plain(self) -> bool:
@@ -73,7 +76,8 @@ def method() -> str:
         "few taps, made so that every way of rounding gives answers of its own: inputs to TF32, bfloat16 or float16, "
         "activations and weights apart; sums in fewer bits; results given in fewer (`reference/probe.py`). For up to three "
         "products every order of summation is written out to the bit (`reference/precision.py`), and an arithmetic is named "
-        "only if *all* of a layer's answers allow it. Where none does, it says *unexplained*. \\* a product went into its "
+        "only if *all* of a layer's answers allow it. Where none does, it says *unexplained*. In the tables: what inputs are "
+        "read in → sums are kept in → results are given in, or one name for all three. \\* a product went into its "
         "addition unrounded (fused multiply-add); † several partial sums. That a mark is missing proves nothing: it is set "
         "where the numbers could tell."
     )

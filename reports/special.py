@@ -43,7 +43,8 @@ def grid(findings: Iterable[Finding]) -> Grid:
     found: Grid = {}
     for finding in (f for f in findings if f.check.startswith("special-") and f.status is not Status.UNSUPPORTED):
         cells = found.setdefault(finding.impl, {})
-        asked = finding.stimulus.removeprefix("special."), finding.layer
+        name, _, case = finding.layer.partition(": ")
+        asked = name, case
         if asked not in cells or cells[asked].good():
             cells[asked] = finding
     return found

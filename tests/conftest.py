@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
     asked = [name for name in config.getoption("impl") if name in BACKENDS]
     if one_backend(asked) != asked:
         raise pytest.UsageError(f"Keras takes one backend in a process: run {' and '.join(asked)} one after the other")
-    if "keras_torch" in asked:  # Keras' own np.array(tensor): keras/src/backend/torch/core.py, convert_to_numpy
+    if {"keras_torch", "keras_jax"} & set(asked):  # Keras' own np.array(variable), in convert_to_numpy and saving
         known = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
         config.addinivalue_line("filterwarnings", known)
     config.addinivalue_line("markers", "thorough: not repeated for Keras on another backend than TensorFlow")

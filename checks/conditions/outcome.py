@@ -35,6 +35,8 @@ class Outcome:
         """In a line."""
         if self.status is Status.UNSUPPORTED:
             return self.reason
+        if not self.asked:
+            return f"{self.status:<6} {self.reason}"
         bits = "same bits" if self.same_bits else f"{self.layers} of {self.asked} layers move from {self.first} on"
         far = "" if self.same_bits else f", {self.ulps:,.0f} ulp at most"
         return f"{self.status:<6} {bits}{far}; {self.share:.1%} of the bound"
@@ -51,7 +53,7 @@ def of(findings: Sequence[Finding]) -> Outcome:
     moved = [finding for finding in layers if finding.numbers["moved"]]
     return Outcome(
         status,
-        reason=next((f.got for f in findings if f.status is status), ""),
+        reason=next((f.got for f in findings if f.status in (status, Status.UNSUPPORTED)), ""),
         ulps=max((f.numbers["ulps"] for f in moved), default=0.0),
         moved=max((f.numbers["moved"] for f in moved), default=0.0),
         share=max((f.error_over_bound for f in layers if f.error_over_bound is not None), default=0.0),

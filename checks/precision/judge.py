@@ -20,6 +20,13 @@ from .verdict import Verdict, verdict
 Array = np.ndarray
 
 TRANSFORM = "a transform of tiles, as Winograd's"
+HINTS = {  # by the first word of the inputs' format: where it may come from
+    "tf32": "TF32 is on: torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, "
+    "tf.config.experimental.enable_tensor_float_32_execution, jax_default_matmul_precision, NVIDIA_TF32_OVERRIDE=0",
+    "bfloat16": "an autocast, a policy of mixed types, or a library's own choice: fp32_precision of torch.backends.mkldnn, "
+    "ONEDNN_DEFAULT_FPMATH_MODE, OpenVINO's INFERENCE_PRECISION_HINT",
+    "float16": "an autocast, a policy of mixed types, or OpenVINO's INFERENCE_PRECISION_HINT",
+}
 
 
 def inputs(recording: Recording, truth: Truth) -> Iterator[Finding]:
@@ -34,6 +41,16 @@ def accumulator(recording: Recording, truth: Truth) -> Iterator[Finding]:
     for layer, found in verdicts(recording, truth):
         yield about_sums(layer, found)
     yield from missing(recording, truth)
+
+
+def chain_inputs(recording: Recording, truth: Truth) -> Iterator[Finding]:
+    """Of a module fixed to one network: how its layers read what reaches them, and their weights."""
+    yield from inputs(recording, truth)
+
+
+def chain_accumulator(recording: Recording, truth: Truth) -> Iterator[Finding]:
+    """Of a module fixed to one network: what its layers sum and give in."""
+    yield from accumulator(recording, truth)
 
 
 # Verdicts, once for both checks -----------------------------------------------------------------------------------------
@@ -76,7 +93,9 @@ def about_inputs(layer: Layer, found: Verdict) -> Finding:
     numbers = {"activation_bits": fewest(activations), "weight_bits": fewest(weights), "asked": float(found.asked)}
     text = read_as(found.found)
     status = grade(activations, weights) if found.found[0].pieces == 1 else Status.FAIL
-    return Finding(status, layer.name, expected, text, source=layer.source, numbers=numbers)
+    narrow = next((known.name for known in (*activations, *weights) if not fine(known)), "")
+    hint = next((said for name, said in HINTS.items() if narrow.startswith(name)), "")
+    return Finding(status, layer.name, expected, text, source=layer.source, hint=hint, numbers=numbers)
 
 
 def about_sums(layer: Layer, found: Verdict) -> Finding:

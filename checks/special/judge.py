@@ -26,6 +26,7 @@ from .. import bounds, compare
 from ..finding import Finding, Status
 from ..recording import Absent, Recording
 from ..structure import missing
+from ..traces.replay import called
 from ..truth import Truth
 from . import behaviours
 from .whose import whose
@@ -96,7 +97,7 @@ def overflow(recording: Recording, truth: Truth) -> Iterator[Finding]:
 def of_theme(theme: str, recording: Recording, truth: Truth) -> Iterator[Finding]:
     name = truth.stimulus.name.removeprefix(f"{SPECIAL}.")
     run, kind = recording.run(SPECIAL), special_values.kind(name)
-    who = behaviours.Who(fact(run, BY), recording.impl.partition("@")[2], fact(run, ON))
+    who = behaviours.Who(fact(run, BY), called(recording.impl).partition("@")[2], fact(run, ON))
     if (outputs := run.get(kind.layer.name)) is None:
         yield from missing(recording, truth, SPECIAL)
         return
@@ -111,8 +112,9 @@ def fact(run: Mapping[str, Array], kind: str) -> str:
 
 def of_case(name: str, case: Case, outputs: Array, who: behaviours.Who) -> Finding:
     expected = f"{case.float32}, as float32 step by step" + (f"; exactly {case.exact}" if case.exact else "")
+    layer = f"{name}: {case.name}"
     if problem := compare.unlike(outputs, answer(name, "float32").shape):
-        return Finding(Status.FAIL, case.name, expected, problem, source=SOURCE)
+        return Finding(Status.FAIL, layer, expected, problem, source=SOURCE)
     right = ("float32", "exact") if case.either else ("float32",)
     outcome = alike(name, case, outputs, right)
     rows = behaviours.of(who, name, case)
@@ -120,15 +122,15 @@ def of_case(name: str, case: Case, outputs: Array, who: behaviours.Who) -> Findi
     mixed = () if strict else right  # what is met sometimes may be met in some of the numbers
     fitting = next((row for row in rows if alike(name, case, outputs, (*mixed, row.answer)).ok), None)
     if outcome.ok and not strict:
-        return Finding(Status.PASS, case.name, expected, word(name, case, outputs), 0.0, SOURCE)
+        return Finding(Status.PASS, layer, expected, word(name, case, outputs), 0.0, SOURCE)
     if outcome.ok:
         hint = f"no longer deviates ({strict[0].reason}): remove its row in checks/special/behaviours.py"
-        return Finding(Status.FAIL, case.name, strict[0].answer, word(name, case, outputs), 0.0, SOURCE, hint)
+        return Finding(Status.FAIL, layer, strict[0].answer, word(name, case, outputs), 0.0, SOURCE, hint)
     if fitting:
         gave = case.exact if fitting.answer == "exact" else special_answers.ANSWERS[fitting.answer].word
         hint = f"{fitting.reason} ({fitting.link}) [{fitting.answer}]"
-        return Finding(Status.KNOWN, case.name, expected, f"{gave}: {outcome.got}", source=SOURCE, hint=hint)
-    return Finding(Status.FAIL, case.name, expected, outcome.got, source=SOURCE, hint=explained(name, case, outputs))
+        return Finding(Status.KNOWN, layer, expected, f"{gave}: {outcome.got}", source=SOURCE, hint=hint)
+    return Finding(Status.FAIL, layer, expected, outcome.got, source=SOURCE, hint=explained(name, case, outputs))
 
 
 def word(name: str, case: Case, outputs: Array) -> str:

@@ -2,7 +2,8 @@
 
 The file is a sealed safetensors container (`container.py`). Its arrays are called STIMULUS/RUN/LAYER, and what else there
 is to a recording stands in the header: of the weights read back only that they are what was given, or, of those that are
-not, the places that differ most. Outputs that are others' bits, or the ReLU of them, are left out (`derived.py`).
+not, the places that differ most. Outputs that are others' bits, or the ReLU of them, are left out (`derived.py`), and those
+of a probe deflated (`packed.py`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ...reference.spec import Network
 from ...reference.stimuli import Stimulus
 from .. import compare
 from ..recording import BATCH, Feed, Recording
-from . import container
+from . import container, packed
 from .container import BadTrace
 from .derived import first_that_fits, made
 
@@ -143,8 +144,15 @@ def write(path: Path, trace: Trace) -> None:
     for stimulus, recording in trace.recordings.items():
         given = stimuli.stimulus(variants.variant(trace.variant), stimulus, trace.seed) if changed(recording) else None
         stored, left_out = outputs_of(stimulus, recording)
-        arrays |= stored | differing(stimulus, recording, given)
-        held[stimulus] = {"digests": trace.digests[stimulus], **described(recording), "left_out": left_out}
+        small = packed_of(stimulus, stored)
+        arrays |= stored | small | differing(stimulus, recording, given)
+        how = {name: {"dtype": stored[name].dtype.str, "shape": list(stored[name].shape)} for name in small}
+        held[stimulus] = {
+            "digests": trace.digests[stimulus],
+            **described(recording),
+            "left_out": left_out,
+            "packed": how,
+        }
     texts = {
         "format": FORMAT,
         "impl": trace.impl,
@@ -182,6 +190,14 @@ def outputs_of(stimulus: str, recording: Recording) -> tuple[dict[str, Array], d
                 left_out[name] = {"rule": found[0], "of": found[1], "shape": list(array.shape)}
             seen[name] = array
     return {name: array for name, array in seen.items() if name not in left_out}, left_out
+
+
+def packed_of(stimulus: str, stored: Mapping[str, Array]) -> dict[str, Array]:
+    """Those outputs of a probe that are stored deflated."""
+    if stimulus.partition(".")[0] not in packed.STIMULI:
+        return {}
+    small = {name: packed.packed(array) for name, array in stored.items()}
+    return {name: array for name, array in small.items() if array is not None}
 
 
 def differing(stimulus: str, recording: Recording, given: Stimulus | None) -> dict[str, Array]:
@@ -302,7 +318,8 @@ def outputs(stimulus: str, about: Any, arrays: Mapping[str, Array]) -> dict[str,
             if (how := about["left_out"].get(name)) is not None:
                 found[name] = made(how["rule"], found[how["of"]], tuple(how["shape"]))
             elif name in arrays:
-                found[name] = arrays[name]
+                about_it = about["packed"].get(name)
+                found[name] = arrays[name] if about_it is None else packed.unpacked(arrays[name], about_it)
             else:
                 raise BadTrace(f"no array {name}, which its header speaks of; record it again")
             runs[run][layer] = found[name]

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import keras
 
+from alexnet_parity.impls import jax as plain
 from alexnet_parity.impls.interface import Unavailable
-
-DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
 
 def select(device: str) -> str:
-    given = os.environ.get("XLA_FLAGS", "")
-    if DETERMINISTIC not in given:
-        os.environ["XLA_FLAGS"] = f"{given} {DETERMINISTIC}".strip()  # read when JAX first looks for devices, below
-    jax.config.update("jax_default_matmul_precision", "highest")  # TF32 is a GPU's default, for convolutions as well
+    plain.prepare()
     has_gpu = any(found.platform == "gpu" for found in jax.devices())
     if device == "cuda" and not has_gpu:
         raise Unavailable("JAX sees no GPU here; run with --device cpu, or pip install 'jax[cuda12]'")

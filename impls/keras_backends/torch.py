@@ -1,4 +1,4 @@
-"""Keras on PyTorch: gradients by torch.autograd, its variables being parameters."""
+"""Keras on PyTorch: gradients by torch.autograd as `impls/torch.py` takes them, its variables being parameters."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def flags(device: str) -> dict[str, str]:
 def pull_back(function: Callable[[Any], Any], x: Any, start: Any = None) -> tuple[Any, Any]:
     leaf = x.detach().requires_grad_()
     y = function(leaf)
-    (gradient,) = torch.autograd.grad(y, leaf, start)
+    (gradient,) = plain.gradients_of(y, leaf, start)
     return y, gradient
 
 
 def descent(loss: Callable[[], Any], variables: Sequence[Any]) -> tuple[Any, list[Any]]:
     value = loss()
-    return value.detach(), list(torch.autograd.grad(value, [variable.value for variable in variables]))
+    return value.detach(), list(plain.gradients_of(value, [variable.value for variable in variables]))
 
 
 def backward(
@@ -40,7 +40,7 @@ def backward(
     loss = None if labels is None else model.loss(labels, y)
     around = {"input": leaf, **outputs}
     sources = [*around.values(), *(variable.value for variable in model.variables.values())]
-    found = torch.autograd.grad(y if loss is None else loss, sources, upstream)
+    found = plain.gradients_of(y if loss is None else loss, sources, upstream)
     of_weights = dict(zip(model.variables, found[len(around) :], strict=True))
     return outputs, dict(zip(around, found, strict=False)), of_weights, loss
 

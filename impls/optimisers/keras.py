@@ -71,7 +71,9 @@ def gradients(layer: keras.layers.Dense, problem: Problem, step: int) -> list[An
 
 
 def recorded(layer: keras.layers.Dense) -> dict[str, np.ndarray]:
-    return {NAMES[v.name]: np.array(keras.ops.convert_to_numpy(v).T, order="C") for v in layer.trainable_variables}
+    return {
+        NAMES[v.name]: np.array(keras.ops.convert_to_numpy(v.value).T, order="C") for v in layer.trainable_variables
+    }
 
 
 def stacked(path: Sequence[Mapping[str, np.ndarray]]) -> Course:

@@ -90,6 +90,13 @@ SETTINGS: tuple[Setting, ...] = (
         cuda=True,
         shows={"cudnn_benchmark": "True"},
     ),
+    Setting(
+        "cudnn-gradients",
+        TORCH,
+        "cuDNN for the gradients of convolutions too, as PyTorch has it",
+        "torch_conditions",
+        cuda=True,
+    ),
     *(
         Setting("deterministic-off", impls, "kernels that may add in any order", file, cuda=True, shows=shows)
         for impls, file, shows in (

@@ -16,7 +16,11 @@ from ..interface import Unsupported
 
 
 class Graph(eager.Model):
-    """Every layer's output by one tf.function, the last alone by another, a training pass by a third."""
+    """Every layer's output by one tf.function, the last alone by another, a training pass by a third.
+
+    Grappler makes a division by a constant a product with its reciprocal (tensorflow 2.21, tensorflow/core/grappler/optimizers/
+    constant_folding.cc): a mean over nine whole numbers is off by an ulp where XLA and single operations are exact.
+    """
 
     def __init__(self, network: Any, params: Mapping[str, np.ndarray], device: str = "cpu", xla: bool = False) -> None:
         super().__init__(network, params, device)

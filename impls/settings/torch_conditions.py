@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from alexnet_parity.impls import torch as implementation
 from alexnet_parity.impls.interface import Unavailable
 from alexnet_parity.impls.settings.every import after_build, off_boundary, with_flags
 
@@ -63,5 +64,6 @@ WRAPPERS: dict[str, Callable[[Any], Any]] = {
     "denormals-flushed": set_once(lambda: torch.set_flush_denormal(True)),
     "cudnn-benchmark": set_once(benchmark),
     "tf32-on": set_once(use_tf32),
+    "cudnn-gradients": set_once(lambda: setattr(implementation, "DIRECT_GRADIENTS", False)),
     "deterministic-off": set_once(lambda: torch.use_deterministic_algorithms(False)),
 }

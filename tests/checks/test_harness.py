@@ -131,7 +131,11 @@ CAUSED = replace(ENTRY, cause="lrn-running-sum")
 
 @pytest.mark.parametrize(
     ("hint", "status"),
-    [("agrees if it is so [lrn-running-sum]", Status.KNOWN), ("agrees if k is 1 [lrn-k-1]", Status.FAIL), ("", Status.FAIL)],
+    [
+        ("agrees if it is so [lrn-running-sum]", Status.KNOWN),
+        ("agrees if k is 1 [lrn-k-1]", Status.FAIL),
+        ("", Status.FAIL),
+    ],
 )
 def test_a_known_cause_excuses_only_what_it_alone_explains(hint, status):
     failed = replace(finding(Status.FAIL), hint=hint)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from alexnet_parity.checks import bounds, compare, traps
+from alexnet_parity.checks import bounds, compare, real, traps
+from alexnet_parity.checks.recording import BATCH, Event, Recording
+from alexnet_parity.checks.truth import Truth
 from alexnet_parity.reference import oracle
-from alexnet_parity.reference.spec import Lrn
+from alexnet_parity.reference.spec import Lrn, Network, Pool, Relu
+from alexnet_parity.reference.stimuli import Stimulus
 
 CAFFE = Lrn("norm1", k=1.0, alpha=1e-4 / 5)
 TOWERS = Lrn("norm1", k=1.0, alpha=1e-4 / 5, towers=2)
@@ -55,3 +58,29 @@ def test_at_even_activations_it_keeps_to_the_ordinary_bound_for_a_few_maps():
     x = np.random.default_rng(4).standard_normal((2, 6, 3, 5)).astype(np.float32)
     got, want = carried_along(x, CAFFE, CAFFE.alpha), oracle.lrn(x.astype(np.float64), CAFFE)
     assert compare.within(got, want, bounds.local_tolerance(CAFFE, {}, x.astype(np.float64), want)).ok
+
+
+# End to end -----------------------------------------------------------------------------------------------------------
+
+NETWORK = Network("bright", (24, 3, 5), (CAFFE, Relu("relu1"), Pool("pool1", 3, 2)))
+
+
+def chained(alpha: float) -> dict[str, str]:
+    """Each layer's verdict by chain-large, with what explains it, of a network whose LRN carries its sum along."""
+    x = dazzling()
+    truth = Truth(Stimulus("large", NETWORK, {}, x))
+    recording, fed = Recording("subject", NETWORK.name, "large"), carried_along(x, CAFFE, alpha)
+    for layer in NETWORK.layers:
+        fed = fed if layer is CAFFE else oracle.apply(layer, {}, fed)
+        recording.take(Event("activation", BATCH, layer.name, array=fed))
+    return {finding.layer: finding.hint or str(finding.status.value) for finding in real.chain(recording, truth)}
+
+
+def test_end_to_end_it_is_named_at_each_layer_that_it_carries_over_the_bound():
+    found = chained(CAFFE.alpha)
+    assert found["norm1"].endswith("[lrn-running-sum]")
+    assert found["pool1"].endswith("[lrn-running-sum]")
+
+
+def test_end_to_end_a_wrong_constant_is_not_excused_by_it():
+    assert set(chained(CAFFE.alpha * 1.01).values()) == {"FAIL"}

@@ -16,7 +16,7 @@ from harness import verified
 from alexnet_parity.checks import catalogue
 from alexnet_parity.checks.recording import AGAIN, BATCH, UNRECORDED, Feed
 from alexnet_parity.checks.running import record
-from alexnet_parity.checks.traces import container, derived, replay, taking, trace
+from alexnet_parity.checks.traces import container, derived, packed, replay, taking, trace
 from alexnet_parity.checks.traces.container import BadTrace
 from alexnet_parity.checks.verify import Session, Unavailable
 from alexnet_parity.impls.find import Target
@@ -259,6 +259,48 @@ def test_nothing_is_left_out_that_differs_in_a_bit():
     assert not derived.rule_for(np.nextafter(x, np.float32(2)), x)
     assert not derived.rule_for(x.astype(np.float64), x)
     assert not derived.rule_for(x[:, :1], x)
+
+
+PROBE = ("probe",)
+REPEATING = np.tile(np.array([1.5, -0.0, np.nan, 2**-140, -3], np.float32), 800).reshape(2, 40, 50)
+
+
+def test_what_is_packed_comes_back_bit_for_bit():
+    small = packed.packed(REPEATING)
+    assert small.nbytes * 10 < REPEATING.nbytes
+    found = packed.unpacked(small, {"dtype": "<f4", "shape": [2, 40, 50]})
+    assert derived.same_bits(found, REPEATING)
+
+
+def test_what_does_not_shrink_is_not_packed():
+    assert packed.packed(np.random.default_rng(0).normal(size=1000).astype(np.float32)) is None
+
+
+@pytest.mark.parametrize(
+    "change, about",
+    [
+        (lambda small: small[:-1], {}),
+        (lambda small: np.append(small, np.uint8(0)), {}),
+        (lambda small: small ^ np.uint8(1), {}),
+        (lambda small: small, {"shape": [2, 40, 49]}),
+        (lambda small: small, {"shape": [2, 40, 51]}),
+        (lambda small: small, {"dtype": "<f8"}),
+    ],
+    ids=["cut", "longer", "other bytes", "a smaller shape", "a larger shape", "another dtype"],
+)
+def test_packed_bytes_that_do_not_fit_are_refused(change, about):
+    with pytest.raises(ValueError, match=r"\w"):
+        packed.unpacked(change(packed.packed(REPEATING)), {"dtype": "<f4", "shape": [2, 40, 50], **about})
+
+
+def test_a_probe_is_read_as_it_was_recorded(tmp_path):
+    direct = trace_of(numpy_alexnet, passes=PROBE)
+    trace.write(tmp_path / "t.safetensors", direct)
+    held = trace.read(tmp_path / "t.safetensors")
+    assert "probe.conv1" in held.recordings
+    assert all(equal(held.recordings[name].run(), recording.run()) for name, recording in direct.recordings.items())
+    stored = sum(array.nbytes for array in container.read(tmp_path / "t.safetensors").arrays.values())
+    assert stored * packed.WORTH < size(THIN, PROBE)
 
 
 def outcome(path: Path, content: bytes):
@@ -518,7 +560,7 @@ def fed(variant: str, stimulus: str) -> Network:
 
 
 def size(variant: str, passes) -> int:
-    """Bytes of the outputs in a trace of a well-behaved implementation, from the spec alone."""
+    """Bytes of the outputs in a trace of a well-behaved implementation, from the spec alone; those of a probe before packing."""
     asked = [feed for feed in taking.chosen(variant, passes) if not feed.fallback]
     return sum(
         4 * images(variant, feed.stimulus) * math.prod(after)
@@ -534,5 +576,6 @@ def test_the_size_follows_from_the_spec(taken):
 
 @pytest.mark.parametrize("variant", ["paper", "paper-224"])
 def test_in_full_size_a_trace_is_under_48_mb_and_one_pass_under_16(variant):
-    assert size(variant, taking.PASSES) + HEADER < 48e6
+    assert size(variant, taking.PASSES) + HEADER < 48e6  # even if nothing of the probe could be packed
     assert all(size(variant, [name]) + HEADER < 16e6 for name in ("exact", "large", "photograph", "special"))
+    assert size(variant, PROBE) / packed.WORTH + HEADER < 16e6

@@ -1,4 +1,4 @@
-"""`pytest --alexnet-parity=...` as somebody's project would run it: in a process of its own, in a folder of its own."""
+"""`pytest --alexnet-parity=...` as somebody's project would run it, in a folder of its own."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def project(pytester, monkeypatch):
     pytester.makepyfile(good=GOOD, faulty=FAULTY, test_theirs=THEIRS)
     pytester.makeini("[pytest]\nfilterwarnings = error\naddopts = --strict-markers --strict-config -p no:cacheprovider")
 
-    def run(*arguments, inside=False):
-        """inside: in this process, which is quicker, where nothing is to be run."""
+    def run(*arguments, apart=False):
+        """apart: in a process of its own; here is quicker."""
         forced = () if INSTALLED else ("-p", NAME)
-        return (pytester.runpytest_inprocess if inside else pytester.runpytest_subprocess)(*forced, *arguments)
+        return (pytester.runpytest_subprocess if apart else pytester.runpytest_inprocess)(*forced, *arguments)
 
     return run
 
@@ -70,7 +70,7 @@ def test_without_the_option_nothing_is_loaded_and_nothing_is_done(project, pytes
             print("LOADED", *sorted(name for name in sys.modules if name.startswith(("alexnet_parity", "numpy", "pandas"))))
         """
     )
-    done = project("-q")
+    done = project("-q", apart=True)
     done.assert_outcomes(passed=1)
     loaded = next(line for line in done.outlines if "LOADED" in line).partition("LOADED")[2].split()
     assert set(loaded) == {"alexnet_parity", "alexnet_parity.cli", NAME}
@@ -112,7 +112,7 @@ def test_a_planted_fault_fails_its_checks_and_is_named(project):
 
 
 def test_collecting_runs_nothing_and_k_runs_what_is_left(project, pytester):
-    done = project("--alexnet-parity=good", *QUICK, "--collect-only", "-q", inside=True)
+    done = project("--alexnet-parity=good", *QUICK, "--collect-only", "-q")
     done.stdout.fnmatch_lines(["alexnet-parity::good passes structure-shapes on paper-thin", "6 tests collected*"])
     assert runs(pytester) == 0
     done = project("--alexnet-parity=good", *QUICK, "-k", "structure-shapes")
@@ -120,7 +120,7 @@ def test_collecting_runs_nothing_and_k_runs_what_is_left(project, pytester):
 
 
 def test_workers_of_xdist_share_one_run(project, pytester):
-    done = project("--alexnet-parity=good", *QUICK, "-n", "2")
+    done = project("--alexnet-parity=good", *QUICK, "-n", "2", apart=True)
     done.assert_outcomes(passed=6)
     assert runs(pytester) == 1
 
@@ -155,7 +155,7 @@ def test_two_implementations_are_held_against_each_other_wherever_pytest_finds_t
     ids=str,
 )
 def test_what_is_unknown_is_a_usage_error_of_one_line(project, arguments, words):
-    done = project(*arguments, inside=True)
+    done = project(*arguments)
     assert done.ret == pytest.ExitCode.USAGE_ERROR == 4
     said = [line for line in done.errlines if line.strip()]
     assert len(said) == 1

@@ -44,8 +44,9 @@ def test_the_same_model_gives_the_same_bits_again(exact):
 FEW = ("threads-1", "onednn-off", condition.CUDA, "tf32-on")
 
 
-@pytest.mark.once
 def test_conditions_take_effect_in_a_process_of_their_own_and_stay_inside_the_bounds(impl):
+    if impl.startswith("keras_"):
+        pytest.skip("as keras, torch and jax, by the same wrappers")
     target = find.find(impl)
     known = [c.name for c in condition.conditions_of(impl, "cpu")]
     chosen = condition.select([impl], "cpu", [name for name in FEW if name in known])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib import import_module, util
 from typing import Any
@@ -120,6 +122,17 @@ def test_a_layer_that_cannot_be_written_is_unsupported_in_one_line(engine):
     with pytest.raises(Unsupported) as raised:
         loaded(engine).build(network, stimuli.large(network, 0))
     assert "\n" not in str(raised.value)
+
+
+def test_openvino_sends_nothing_and_starts_no_process():
+    """Its import would, from a process that it forks."""
+    pytest.importorskip("openvino")
+    watched = (
+        "import os; os.register_at_fork(before=lambda: print('FORKED', flush=True)); {}; import time; time.sleep(0.5)"
+    )
+    line = "from alexnet_parity.impls import find; find.load(find.find('openvino'))"
+    done = subprocess.run([sys.executable, "-c", watched.format(line)], capture_output=True, text=True, check=True)
+    assert "FORKED" not in done.stdout
 
 
 def test_openvino_knows_no_cuda_device():

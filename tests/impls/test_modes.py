@@ -52,8 +52,24 @@ def test_modes_are_in_the_table(impl):
 @pytest.mark.once
 def test_every_mode_passes(modes):
     for mode, module in modes.items():
-        wrong = bad(verified(module, SHORT, FORWARD))
+        wrong = bad(verified(module, "paper-thin" if mode == "graph" else SHORT, FORWARD))
         assert not wrong, (mode, [finding.line() for finding in wrong])
+
+
+@pytest.mark.once
+def test_grappler_divides_by_nine_as_a_product(modes):
+    """Its constant folding: a mean of nine whole numbers is no whole number any more, and has the bits again without it."""
+    if "graph" not in modes:
+        pytest.skip("Grappler is TensorFlow's")
+    import tensorflow as tf
+
+    wrong = bad(verified(modes["graph"], SHORT, ("exact-local", "local-large")))
+    assert {(f.check, f.layer) for f in wrong} == {("exact-local", "pool2")}
+    tf.config.optimizer.set_experimental_options({"constant_folding": False})
+    try:
+        assert not bad(verified(modes["graph"], SHORT, ("exact-chain", "exact-local")))
+    finally:
+        tf.config.optimizer.set_experimental_options({"constant_folding": True})
 
 
 @pytest.mark.once

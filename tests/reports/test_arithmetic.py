@@ -147,3 +147,8 @@ def test_the_figure_is_the_same_for_the_same_findings(tmp_path):
 def test_a_cell_says_and_shows_what_was_found(summed, colour, words):
     assert arithmetic_plots.colour(summed)[0] == colour
     assert arithmetic_plots.words(summed) == words
+
+
+def test_large_distances_are_short():
+    wanted = {3: "3", 999: "999", 1234: "1.2k", 999_999: "1M", 63552: "64k", 135_610_813: "140M"}
+    assert {value: arithmetic_plots.rounded(value) for value in wanted} == wanted

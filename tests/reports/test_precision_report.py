@@ -33,7 +33,7 @@ def cells(text: str, impl: str) -> list[str]:
 def test_a_cell_for_each_layer():
     text = precision.chapter(FOUND)
     assert cells(text, "torch") == ["float32 \\*", "float32 \\*†"]
-    assert cells(text, "torch@bfloat16") == ["bfloat16, summed in float32, given in bfloat16", ""]
+    assert cells(text, "torch@bfloat16") == ["bfloat16 → float32 → bfloat16", ""]
     assert cells(text, "mine.py") == ["**unexplained**", ""]
 
 
@@ -58,7 +58,9 @@ def test_other_cells():
         ]
     )
     assert cells(text, "a.py") == ["a transform"]
-    assert cells(text, "b.py") == ["tf32, summed in float32 of tensor cores (1 extra bits)"]
+    both = pair("c.py", "conv1", "bfloat16 (8 significant bits)", "bfloat16")
+    assert cells(precision.chapter(both), "c.py") == ["bfloat16"]
+    assert cells(text, "b.py") == ["tf32 → float32 of tensor cores (1 extra bits) → float32"]
 
 
 def test_what_could_not_be_asked_has_no_row():

@@ -9,9 +9,9 @@ from alexnet_parity.reports import special
 LOWEST = "begins low (core/pool.cc) [from-lowest]"
 
 
-def finding(layer: str, status: Status = Status.PASS, **more: object) -> Finding:
+def finding(case: str, status: Status = Status.PASS, **more: object) -> Finding:
     given = {"check": "special-nan", "impl": "torch", "stimulus": "special.max-pool", "got": "NaN", "variant": "paper"}
-    return Finding(status, layer, **given | more)  # type: ignore[arg-type]
+    return Finding(status, f"max-pool: {case}", **given | more)  # type: ignore[arg-type]
 
 
 KEPT = finding("nothing but NaN")

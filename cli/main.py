@@ -163,6 +163,7 @@ def everything() -> Iterator[str]:
     """What there is, a line each."""
     from ..checks import catalogue
     from ..impls import find
+    from ..impls.settings import table
     from ..reference import variants
 
     yield ("Implementations")
@@ -171,6 +172,10 @@ def everything() -> Iterator[str]:
         named = ", only where named" if find.on_request(name) else ""
         needs = f"needs {', '.join(absent)} (extra {find.extra(name)!r})" if absent else f"can run here{named}"
         yield (f"  {name:<26} {needs}")
+    yield ("Settings (NAME@SETTING runs an implementation under one)")
+    for name, settings in table.by_name().items():
+        takers = ", ".join(dict.fromkeys(impl for setting in settings for impl in setting.impls)) or "any"
+        yield (f"  {name:<26} {settings[0].about} ({takers})")
     yield ("Variants")
     for name in variants.names():
         yield (f"  {name:<26} {variants.variant(name).about}")

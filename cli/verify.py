@@ -110,20 +110,39 @@ def report(options: argparse.Namespace) -> int:
 
 def finish(found: Findings, json: Path | None, markdown: Path | None, xml: Path | None, on_github: bool = False) -> int:
     """Write what was asked for, show the outcome, return the exit status."""
+    conditions = of_conditions(found.findings)
     with outputs.writing():
         if json:
             files.write(json, found.as_json())
         if xml:
             files.write(xml, junit.as_xml(found))
         if markdown:
-            from ..reports import parity  # pandas and matplotlib, only where a report is wanted
+            from ..reports import arithmetic, parity  # pandas and matplotlib, only where a report is wanted
 
-            parity.write(found, markdown)
+            (arithmetic if conditions else parity).write(found, markdown)
     if on_github:
         tell_github(found, markdown, xml)
+    elif conditions:
+        from .conditions import lines as by_condition
+
+        say(by_condition(found.findings))
     else:
         say(lines(found))
     return GOOD if found.good() else BAD
+
+
+def of_conditions(findings: Sequence[Finding]) -> bool:
+    """Were they made by `conditions`? Raises Usage where only some were, or where its runs are not of one kind."""
+    own = [finding for finding in findings if finding.check.startswith("condition-")]
+    others = {f.check for f in findings} - {f.check for f in own} if own else set()
+    if mixed := sorted(name for name in others if not name.startswith("precision-")):
+        raise Usage(
+            f"found findings of `conditions` and of `verify` ({mixed[0]}), expected one of them: make a report of each"
+        )
+    plain = sorted({f"{f.variant} on {f.device}" for f in own if "@" not in f.impl})
+    if len(plain) > 1:
+        raise Usage(f"found `conditions` of {', '.join(plain)}, expected one: make a report of each")
+    return bool(own)
 
 
 def tell_github(found: Findings, markdown: Path | None, xml: Path | None) -> None:

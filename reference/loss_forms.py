@@ -143,8 +143,8 @@ DEPARTURES = {
         clipped,
         "probabilities are clipped to 1e-7 .. 1 - 1e-7 before the logarithm: an image whose right label is less probable costs "
         "16.1 at most and teaches nothing, its gradient is 0",
-        "keras 3.15.1, keras/src/backend/tensorflow/nn.py lines 1366-1377; keras/src/backend/torch/nn.py lines 868-871 and 913-917; "
-        "keras/src/backend/jax/nn.py lines 982-985 and 1009-1012",
+        "keras 3.15.1, keras/src/backend/tensorflow/nn.py lines 1366-1377; keras/src/backend/torch/nn.py lines 868-871 and "
+        "913-917; keras/src/backend/jax/nn.py lines 982-985 and 1009-1012",
     ),
     "clipped-and-rescaled": Departure(
         clipped_and_rescaled,

@@ -106,7 +106,17 @@ def verdict(found: Findings, summed: Grid) -> str:
     names = ", ".join(f"`{name}`" for name in implementations(summed))
     head = f"**Verdict: {'PASS' if found.good() else 'FAIL'}.** {names}, each as it is and under every condition that it has: "
     counts = ", ".join(f"{n:,} {status}" for status, n in counted(found.findings).items())
-    return "\n".join([f"{head}{counts}.", "", *claims(summed, own)])
+    return "\n".join([f"{head}{counts}{where(found)}.", "", *claims(summed, own)])
+
+
+def where(found: Findings) -> str:
+    """The GPUs that plain runs were on, as the frameworks call them; "" on a CPU."""
+    runs = [
+        flags for run in found.environment["runs"] for name, flags in run["implementations"].items() if "@" not in name
+    ]
+    devices = dict.fromkeys(flags.get("device", "") for flags in runs)
+    names = [name.removeprefix("cuda ") for name in devices if name.startswith("cuda")]
+    return f", on {' and '.join(names)}" if names else ""
 
 
 def counted(findings: Sequence[Finding]) -> dict[str, int]:
@@ -271,15 +281,17 @@ def on_gpu(summed: Grid) -> str:
     text = (
         "The same on a GPU, against the CPU's bits (`cuda`), and what cuDNN and XLA may do there, against the GPU's plain "
         "run: an algorithm chosen by trying, TF32, kernels that may add in any order. `alexnet-parity conditions --device cuda` "
-        "asks it; here each framework was asked for its GPU, and says:"
+        "asks it on a machine with a GPU."
     )
+    if not any(o.asked for name, row in summed.items() if on_gpu_only(name) for o in row.values()):
+        text += " Here each framework was asked for its GPU, and says:"
     return f"## On a GPU\n\n{text}\n\n{table(lines, ('condition', 'what it is', 'implementation', 'found'))}"
 
 
 def reduced(summed: Grid) -> str:
     """Modes of fewer bits: how far from the bounds."""
     lines = [
-        (f"`{impl}`", f"`{name}`", condition.arithmetic, times(o), percent(o.moved), f"{o.status}")
+        (f"`{impl}`", f"`{name}`", o.arithmetic or condition.arithmetic, times(o), percent(o.moved), f"{o.status}")
         for name, row in summed.items()
         if (condition := about(name)) and condition.reduced and not condition.cuda
         for impl, o in row.items()
@@ -289,7 +301,8 @@ def reduced(summed: Grid) -> str:
     text = (
         "Modes that compute in fewer bits, run for real. A gate that they pass is worth nothing: each has to leave float32's "
         "bound somewhere, or it fails here as a mode that was not on. A library that may round operands to fewer bits does so "
-        "only where the processor has the instructions; where it has not, as the mode itself tells, the products are float32's."
+        "only where the processor has the instructions; where it has not, as the mode itself tells, the products are float32's. "
+        "And it may keep single layers in float32 all the same: which, the probe says."
     )
     headers = ("implementation", "mode", "arithmetic", "times the bound, at most", "numbers that move, at most", "")
     return f"## Fewer bits\n\n{text}\n\n{table(lines, headers)}"

@@ -9,7 +9,7 @@ import pandas as pd
 from ..checks import bounds, departure
 from ..checks.finding import Finding, Status
 from ..reference import export, variants
-from . import files, input_size_chapter, learning, learning_plots, plots, towers
+from . import files, formats, input_size_chapter, learning, learning_plots, plots, precision, special, towers
 from .findings_file import Findings
 from .markdown import folded, holds, percent, picture, short, table
 
@@ -33,6 +33,8 @@ def write(found: Findings, path: Path) -> None:
         pictures[f"{path.stem}-updates.svg"] = learning_plots.updates(rules)
     if towers.counted(found.findings):
         pictures[f"{path.stem}-towers.svg"] = towers.figure(found.findings)
+    if special.grid(found.findings):
+        pictures[f"{path.stem}-special.svg"] = special.figure(found.findings)
     text = document(found, rows, path.stem, list(pictures), variant)
     for name, figure in pictures.items():
         plots.save(figure, folder / name)
@@ -64,6 +66,7 @@ def main_variant(rows: pd.DataFrame) -> str:
 
 
 def document(found: Findings, rows: pd.DataFrame, stem: str, pictures: list[str], variant: str) -> str:
+    addresses, special_picture = [f"figures/{name}" for name in pictures], f"figures/{stem}-special.svg"
     parts = [
         "# AlexNet parity",
         verdict(found, rows),
@@ -76,6 +79,9 @@ def document(found: Findings, rows: pd.DataFrame, stem: str, pictures: list[str]
         batches(rows),
         learning.chapter(rows, pictures, stem),
         towers.section(found.findings, f"figures/{stem}-towers.svg"),
+        precision.chapter(found.findings),
+        *special.chapter(found.findings, special_picture if special_picture in addresses else ""),
+        *formats.chapter(found.findings),
         layers(rows, variant),
         sensitivity(rows),
         input_size_chapter.chapter(rows, f"figures/{stem}-input-size.svg"),
@@ -118,6 +124,8 @@ CLAIMS = {
     "float64 oracle's, **bit for bit**, and so the implementations equal one another.",
     "exact-dense": "- Each convolution and dense layer alone, no zero among its weights and inputs: bit for bit, so that one "
     "weight off by 2^-10 would show.",
+    "precision-inputs": "- Integers of 9 to 24 significant bits prove which arithmetic ran: every convolution and dense layer "
+    "reads its numbers as **float32** and sums them in float32 or wider.",
     "exact-one-tap": "- With one weight per filter, each layer alone is exact on real inputs: bit for bit.",
     "padding-227-exact": "- 224 with three zeros at the right and bottom gives the bits of 227 with the same zeros: see *224 or "
     "227*.",
@@ -337,6 +345,22 @@ def method() -> str:
   output; each layer is judged on what the implementation itself fed to it, so one wrong layer accuses no other."""
 
 
+VERSIONED = (
+    "torch",
+    "tensorflow",
+    "keras",
+    "jax",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "numpy",
+    "driver",
+    "cuda",
+    "cudnn",
+)
+FLAGS = ("backend", "threads", "tf32", "deterministic")
+
+
 def environment(found: Findings) -> str:
     """Versions, devices, flags, digests."""
     lines, devices = [], []
@@ -345,10 +369,8 @@ def environment(found: Findings) -> str:
         for impl, flags in sorted(run["implementations"].items()):
             device = flags.get("device", run["device"])
             devices.append(device.lower())
-            versions = ", ".join(
-                f"{k} {v}" for k, v in flags.items() if k in ("torch", "tensorflow", "keras", "numpy", "jax")
-            )
-            rest = ", ".join(f"{k} {flags[k]}" for k in ("backend", "threads", "tf32", "deterministic") if k in flags)
+            versions = ", ".join(f"{k} {v}" for k, v in flags.items() if k in VERSIONED)
+            rest = ", ".join(f"{k} {flags[k]}" for k in FLAGS if k in flags)
             memory = f"{int(flags['peak_memory_mb']):,} MB" if flags.get("peak_memory_mb") else ""
             lines.append((impl, versions, device, rest, memory, where, run["seed"]))
     headers = ("implementation", "versions", "device", "flags", "peak memory", "machine", "seed")
@@ -358,7 +380,8 @@ def environment(found: Findings) -> str:
         if gpu
         else (
             "**CUDA: not run here.** No GPU was at hand. `--device cuda` takes the same path, with TF32 off and deterministic "
-            "kernels on; nothing in this report says what it would find."
+            "kernels on; nothing in this report says what it would find. Record on a machine with one (`alexnet-parity record "
+            "--device cuda`) and verify the file here."
         )
     )
     digests = [(name, short(d["params"]), short(d["input"])) for name, d in found.environment["digests"].items()]

@@ -86,18 +86,26 @@ def method() -> str:
 def summary(of_variant: dict[str, Row]) -> str:
     """How many run in float32, and how those do that are meant to run in less."""
     plain = [impl for impl, row in of_variant.items() if all(cell.plain for cell in row.values())]
-    meant = {impl: wanted for impl in of_variant if (wanted := declared(impl)) != "float32"}
+    meant = {impl: wanted for impl in of_variant if (wanted := declared(impl, of_variant[impl])) != "float32"}
     lines = [f"{len(plain)} of {len(of_variant)} compute every layer in float32, or wider: " + listed(plain) + "."]
     if meant:
         named = [
-            impl for impl, wanted in meant.items() if all(wanted == read(cell) for cell in of_variant[impl].values())
+            impl for impl, wanted in meant.items() if all(as_meant(cell, wanted) for cell in of_variant[impl].values())
         ]
         idle = [impl for impl in meant if impl in plain]
+        partly = [
+            impl
+            for impl in meant
+            if impl not in (*named, *idle)
+            and all(cell.inputs.good() and cell.sums.good() for cell in of_variant[impl].values())
+        ]
         cells = sum(len(of_variant[impl]) for impl in named)
         lines.append(f"{len(named)} that compute in less are named so in all of their {cells} layers: {listed(named)}.")
         if idle:
             lines.append(f"Asked for less, and in float32 all the same on this processor: {listed(idle)}.")
-        if other := [impl for impl in meant if impl not in (*named, *idle)]:
+        if partly:
+            lines.append(f"Allowed less, and in float32 in some layers: {listed(partly)}.")
+        if other := [impl for impl in meant if impl not in (*named, *idle, *partly)]:
             lines.append(f"**Otherwise than they say**: {listed(other)}.")
     return " ".join(lines)
 
@@ -110,11 +118,17 @@ def read(cell: Cell) -> str:
     return cell.inputs.got.partition(" (")[0]
 
 
-def declared(impl: str) -> str:
-    """What an implementation under its setting is meant to compute in."""
+def as_meant(cell: Cell, wanted: str) -> bool:
+    """Named by all answers; or by those of one product, where nothing explains the sums and `conditions` says so."""
+    return read(cell) == wanted or (cell.inputs.status is Status.KNOWN and cell.inputs.got.startswith("unexplained"))
+
+
+def declared(impl: str, row: Row) -> str:
+    """What an implementation under its setting is meant to compute in, where it ran."""
     name, _, setting = impl.rpartition("@")
+    device = next((cell.inputs.device for cell in row.values()), "")
     try:
-        return settings.setting_of(name, setting).arithmetic if name else "float32"
+        return settings.setting_of(name, setting).arithmetic_on(device) if name else "float32"
     except KeyError:  # of a file or module called so
         return "float32"
 

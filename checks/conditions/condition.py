@@ -17,8 +17,9 @@ PLAIN, AGAIN, PROCESS, CUDA = "plain", "again", "process", "cuda"
 class Condition:
     """keeps: the plain run's bits are required of it. repeats: its own bits are, when run twice in one process.
 
-    arithmetic: what convolutions and dense layers compute in. cuda: it means something on a GPU only. shows: what the
-    model's flags() must say under it; a condition without effect would show nothing. probed: is its arithmetic asked for?
+    arithmetic: what convolutions and dense layers compute in; permits: they may, and may stay in float32. cuda: it means
+    something on a GPU only. shows: what the model's flags() must say under it; a condition without effect would show
+    nothing. probed: is its arithmetic asked for?
     """
 
     name: str
@@ -26,6 +27,7 @@ class Condition:
     keeps: bool = False
     repeats: bool = True
     arithmetic: str = "float32"
+    permits: bool = False
     cuda: bool = False
     shows: Mapping[str, str] = field(default_factory=dict)
     setting: bool = False
@@ -47,13 +49,15 @@ KEEP = ("unaligned", "unaligned-weights")  # settings that change no order of su
 REPEATS_NOT = ("deterministic-off",)
 
 
-def of_setting(setting: Setting) -> Condition:
+def of_setting(setting: Setting, device: str = "cpu") -> Condition:
+    """device: of the plain run; what means something on a GPU only runs there in any case."""
     return Condition(
         setting.name,
         setting.about,
         keeps=setting.name in KEEP,
         repeats=setting.name not in REPEATS_NOT,
-        arithmetic=setting.arithmetic,
+        arithmetic=setting.arithmetic_on(CUDA if setting.cuda else device),
+        permits=setting.permits,
         cuda=setting.cuda,
         shows=setting.shows,
         setting=True,
@@ -63,7 +67,7 @@ def of_setting(setting: Setting) -> Condition:
 
 def conditions_of(impl: str, device: str) -> list[Condition]:
     """All that an implementation can be asked for, the plain run first. CUDA only where it has settings for a GPU."""
-    settings = [of_setting(setting) for setting in table.settings_of(impl)]
+    settings = [of_setting(setting, device) for setting in table.settings_of(impl)]
     on_gpu = device != CUDA and any(condition.cuda for condition in settings)
     return [*(c for c in OWN if c.name != CUDA or on_gpu), *settings]
 

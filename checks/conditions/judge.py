@@ -31,6 +31,7 @@ class Baseline:
     recording: Recording
     truth: Truth
     alone: dict[str, tuple[Array, Array]] = field(default_factory=dict)
+    device: str = "cpu"
 
     @cached_property
     def inputs(self) -> dict[str, Array | None]:
@@ -88,7 +89,7 @@ def of_layer(
     as_plain = alone is not None and plain_alone is not None and not (alone.ok or plain_alone.ok)
     repeated = again is None or same(again, got)
     finding = verdict(layer.name, moved, end_to_end, alone, condition, repeated, as_plain)
-    hint = "" if moved.ok else reasons.why(base.impl, condition.name, layer)
+    hint = "" if moved.ok else reasons.why(base.impl, condition.name, layer, base.device)
     known = f"{finding.hint}; {hint}" if hint and finding.hint == AS_PLAIN else finding.hint
     return replace(finding, source=layer.source, hint=known or hint)
 
@@ -168,25 +169,34 @@ def taken_effect(flags: dict[str, str], condition: Condition) -> Finding | None:
 
 
 def probed(recording: Recording, truth: Truth, condition: Condition) -> Iterator[Finding]:
-    """What the probe says of each convolution and dense layer: the arithmetic that the condition declares, and nothing else."""
+    """What the probe says of each convolution and dense layer: the arithmetic that the condition declares, and nothing else.
+
+    A condition declares what inputs are read in. How they are summed is the library's: several ways may fit all answers.
+    """
     chain = "-chain" if recording.stimulus == PROBE else ""
-    declared = {
-        layer.name: [arithmetic.inputs for arithmetic in found.found] == [condition.arithmetic]
-        for layer, found in precision.verdicts(recording, truth)
-    }
+    read = {layer.name: found.inputs for layer, found in precision.verdicts(recording, truth)}
     for about, found in (("inputs", precision.inputs), ("accumulator", precision.accumulator)):
         for finding in found(recording, truth):
             named = replace(finding, check=f"precision{chain}-{about}")
-            yield on_purpose(named, declared.get(finding.layer, False), condition) if condition.reduced else named
+            yield on_purpose(named, read.get(finding.layer, frozenset()), condition) if condition.reduced else named
 
 
-def on_purpose(finding: Finding, declared: bool, condition: Condition) -> Finding:
-    """Of a mode of fewer bits: KNOWN if the layer multiplies in what the mode declares, else FAIL."""
+def on_purpose(finding: Finding, read: frozenset[str], condition: Condition) -> Finding:
+    """Of a mode of fewer bits: KNOWN if the layer multiplies in what the mode declares, PASS if it may stay in float32 and does.
+
+    read: all formats that its inputs may have been read in, none where the probe could not tell: that is BLIND. Else FAIL.
+    """
     if finding.status is Status.ERROR:
         return without_operation(finding, condition)
-    status = Status.KNOWN if declared else Status.FAIL
-    hint = "" if declared else f"expected products in {condition.arithmetic}, as it was set to"
-    return replace(finding, status=status, hint=f"{outcome.REDUCED}{condition.arithmetic}" if declared else hint)
+    if read == {condition.arithmetic}:
+        odd = ", by the answers of one product alone" if finding.got.startswith(precision.UNEXPLAINED) else ""
+        return replace(finding, status=Status.KNOWN, hint=f"{outcome.REDUCED}{condition.arithmetic}{odd}")
+    if condition.permits and read == {"float32"} and finding.status is Status.PASS:
+        return replace(finding, hint=f"float32: allowed to be {condition.arithmetic}, and is not here")
+    wanted = f"expected products in {condition.arithmetic}, as it was set to"
+    if not read:
+        return replace(finding, status=Status.BLIND, hint=f"{wanted}; the probe cannot tell")
+    return replace(finding, status=Status.FAIL, hint=wanted)
 
 
 def without_operation(finding: Finding, condition: Condition) -> Finding:
@@ -207,7 +217,7 @@ def findings(recording: Recording, base: Baseline, condition: Condition) -> Iter
     A mode that the processor has no instructions for says so itself, `products exact here`: then it is float32's.
     """
     if recording.flags.get("products") == "exact here":
-        condition = replace(condition, arithmetic="float32")
+        condition = replace(condition, arithmetic="float32", permits=False)
     if recording.stimulus.startswith(PROBE):
         yield from probed(recording, base.truth, condition)
         return
@@ -215,5 +225,13 @@ def findings(recording: Recording, base: Baseline, condition: Condition) -> Iter
     yield from (without_operation(finding, condition) if condition.reduced else finding for finding in found)
     measured = any(finding.numbers for finding in found)
     if condition.reduced and measured and not any(f.status is Status.KNOWN for f in found):
-        expected = f"numbers beyond float32's bound, computed in {condition.arithmetic}"
-        yield Finding(Status.FAIL, "", expected, "every layer within it", hint="the mode has not taken effect")
+        yield nowhere(condition)
+
+
+def nowhere(condition: Condition) -> Finding:
+    """No layer left float32's bound: the library's choice, where flags show that it was allowed to; else not the mode at all."""
+    expected = f"numbers beyond float32's bound, computed in {condition.arithmetic}"
+    if condition.permits and condition.shows:
+        hint = f"allowed to be {condition.arithmetic}, and no layer is: not at this size"
+        return Finding(Status.PASS, "", expected, "every layer within it", hint=hint)
+    return Finding(Status.FAIL, "", expected, "every layer within it", hint="the mode has not taken effect")

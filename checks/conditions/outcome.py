@@ -12,7 +12,8 @@ from ..finding import Finding, Status
 class Outcome:
     """status: the worst of its findings. ulps, moved (share of the numbers), share (of the bound): the largest of any layer.
 
-    first: the first layer whose bits moved, "" if none; layers: how many moved, of how many. reduced: in fewer bits, on purpose.
+    first: the first layer whose bits moved, "" if none; layers: how many moved, of how many. arithmetic: in fewer bits, on
+    purpose, these; "" if no number left float32's bound so.
     """
 
     status: Status
@@ -24,7 +25,11 @@ class Outcome:
     layers: int = 0
     asked: int = 0
     why: str = ""
-    reduced: bool = False
+    arithmetic: str = ""
+
+    @property
+    def reduced(self) -> bool:
+        return bool(self.arithmetic)
 
     @property
     def same_bits(self) -> bool:
@@ -61,5 +66,10 @@ def of(findings: Sequence[Finding]) -> Outcome:
         layers=len(moved),
         asked=len(layers),
         why=moved[0].hint if moved else "",
-        reduced=any(f.hint.startswith(REDUCED) for f in findings),
+        arithmetic=next((said_of(f) for f in findings if f.hint.startswith(REDUCED)), ""),
     )
+
+
+def said_of(finding: Finding) -> str:
+    """The arithmetic that a hint names: "computed in tf32, as it was set to"."""
+    return finding.hint.removeprefix(REDUCED).partition(",")[0]

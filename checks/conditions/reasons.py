@@ -15,7 +15,8 @@ AFFINE = ("conv", "local", "dense")
 class Reason:
     """For whom (implementations without their setting), under which conditions (shell patterns), at which kinds of layer.
 
-    A row speaks of the layers that may move by themselves; those after them move because they are fed other bits.
+    A row speaks of the layers that may move by themselves; those after them move because they are fed other bits. device: of
+    the run, "" for any.
     """
 
     impls: tuple[str, ...]
@@ -23,10 +24,11 @@ class Reason:
     kinds: tuple[str, ...]
     why: str
     link: str
+    device: str = "cpu"
 
-    def concerns(self, impl: str, condition: str, kind: str) -> bool:
+    def concerns(self, impl: str, condition: str, kind: str, device: str = "cpu") -> bool:
         under = any(fnmatchcase(condition, pattern) for pattern in self.conditions)
-        return impl in self.impls and under and kind in self.kinds
+        return impl in self.impls and under and kind in self.kinds and self.device in ("", device)
 
 
 GITHUB = "https://github.com"
@@ -51,6 +53,7 @@ REASONS: tuple[Reason, ...] = (
         AFFINE,
         "PyTorch promises no equal bits for an image alone and in a batch: its libraries choose their kernels by the shapes",
         "https://docs.pytorch.org/docs/stable/notes/numerical_accuracy.html#batched-computations-or-slice-computations",
+        device="",
     ),
     Reason(
         TORCH,
@@ -147,6 +150,7 @@ REASONS: tuple[Reason, ...] = (
         ("lrn",),
         "seen as one function, x / d^0.75 becomes x * d^-0.75 (in the compiled HLO): AlgebraicSimplifierVisitor::HandleDivide",
         f"{GITHUB}/openxla/xla/blob/main/xla/hlo/transforms/simplifiers/algebraic_simplifier.cc",
+        device="",
     ),
     Reason(
         ("onnxruntime",),
@@ -163,14 +167,30 @@ REASONS: tuple[Reason, ...] = (
         "convolutions in blocks of channels (NCHWc) sum in another order",
         "https://onnxruntime.ai/docs/performance/model-optimizations/graph-optimizations.html#layout-optimizations",
     ),
+    Reason(
+        TORCH,
+        ("channels-last", "compile"),
+        ("conv",),
+        "cuDNN has other kernels for maps laid out as N, H, W, C, as inductor does too",
+        "https://docs.nvidia.com/deeplearning/performance/dl-performance-convolutional/index.html",
+        device="cuda",
+    ),
+    Reason(
+        JAX,
+        ("autotune-on", "deterministic-off"),
+        AFFINE,
+        "XLA times cuDNN's and cuBLAS' algorithms and takes the fastest; where it need not be deterministic, of all",
+        f"{GITHUB}/google/jax/discussions/10674",
+        device="cuda",
+    ),
 )
 
 
-def of(impl: str, condition: str, kind: str) -> Reason | None:
-    return next((reason for reason in REASONS if reason.concerns(impl, condition, kind)), None)
+def of(impl: str, condition: str, kind: str, device: str = "cpu") -> Reason | None:
+    return next((reason for reason in REASONS if reason.concerns(impl, condition, kind, device)), None)
 
 
-def why(impl: str, condition: str, layer: Layer) -> str:
+def why(impl: str, condition: str, layer: Layer, device: str = "cpu") -> str:
     """In a line, with the link; "" if it is not known."""
-    found = of(impl, condition, layer.kind)
+    found = of(impl, condition, layer.kind, device)
     return f"{found.why} ({found.link})" if found else ""

@@ -115,7 +115,7 @@ class Session:
             yield from self.compared(recording, target, condition, itself)
             return
         if condition.name == PLAIN:
-            self.bases[key] = Baseline(target.name, recording, self.truth(recording))
+            self.bases[key] = Baseline(target.name, recording, self.truth(recording), device=self.device)
         elif key not in self.bases:
             self.early[key].append(recording)
             return
@@ -126,7 +126,8 @@ class Session:
     def settled(self, recording: Recording, target: Target) -> Iterator[Finding]:
         """What others are compared with is there."""
         key = recording.impl, recording.stimulus
-        base = self.bases.setdefault(key, Baseline(target.name, recording, self.truth(recording)))
+        on_gpu = Baseline(target.name, recording, self.truth(recording), device=CUDA)  # unless it is the plain run
+        base = self.bases.setdefault(key, on_gpu)
         again = next((c for c in self.chosen[target.name] if c.name == AGAIN), None)
         if again and recording.impl == target.name:
             yield from self.compared(recording, target, again, base)

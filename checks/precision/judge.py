@@ -20,6 +20,7 @@ from .verdict import Verdict, verdict
 Array = np.ndarray
 
 TRANSFORM = "a transform of tiles, as Winograd's"
+UNEXPLAINED = "unexplained"
 HINTS = {  # by the first word of the inputs' format: where it may come from
     "tf32": "TF32 is on: torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, "
     "tf.config.experimental.enable_tensor_float_32_execution, jax_default_matmul_precision, NVIDIA_TF32_OVERRIDE=0",
@@ -88,7 +89,7 @@ def about_inputs(layer: Layer, found: Verdict) -> Finding:
     activations, weights = found.places("activations"), found.places("weights")
     if not found.found:
         status = Status.BLIND if found.transformed else Status.FAIL
-        text = f"{TRANSFORM}: not seen behind it" if found.transformed else f"unexplained: {found.unlike}"
+        text = f"{TRANSFORM}: not seen behind it" if found.transformed else f"{UNEXPLAINED}: {found.unlike}"
         return Finding(status, layer.name, expected, text, source=layer.source)
     numbers = {"activation_bits": fewest(activations), "weight_bits": fewest(weights), "asked": float(found.asked)}
     text = read_as(found.found)
@@ -102,7 +103,7 @@ def about_sums(layer: Layer, found: Verdict) -> Finding:
     expected = "sums and results in float32, or wider"
     if not found.found:
         text = f"{TRANSFORM}: one product differs from place to place, or reaches beyond its window"
-        text = text if found.transformed else f"unexplained: {found.unlike}"
+        text = text if found.transformed else f"{UNEXPLAINED}: {found.unlike}"
         return Finding(Status.FAIL, layer.name, expected, text, source=layer.source)
     sums, results = found.places("accumulator"), found.places("result")
     numbers = {"accumulator_bits": fewest(sums), "result_bits": fewest(results), "fused": float(found.fused)}

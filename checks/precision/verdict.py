@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,6 +24,7 @@ class Verdict:
     """found: the arithmetics that every answer allows, none if there is none.
 
     split: summed in several partial sums; None where it could not be seen. transformed: as Winograd's. asked: answers judged.
+    alone: where nothing is found, the formats of inputs that the answers of one product allow, which no order of sums touches.
     """
 
     found: tuple[Arithmetic, ...]
@@ -31,6 +32,12 @@ class Verdict:
     transformed: bool = False
     asked: int = 0
     unlike: str = ""  # float32's most distant answer, in words
+    alone: frozenset[str] = frozenset()
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """The formats that inputs may have been read in; none where that could not be seen."""
+        return frozenset(arithmetic.inputs for arithmetic in self.found) or self.alone
 
     def places(self, place: str) -> tuple[Format, ...]:
         """The formats found for one of "activations", "weights", "accumulator", "result"."""
@@ -48,7 +55,8 @@ def verdict(layer: Layer, params: Mapping[str, Array], x: Array, got: Array) -> 
     found = consistent(asked)
     if not found:
         transformed = transform.like(layer, params, x, asked)
-        return Verdict((), transformed=transformed, asked=len(asked), unlike=unlike(asked))
+        alone = frozenset() if transformed else inputs_alone(asked)
+        return Verdict((), transformed=transformed, asked=len(asked), unlike=unlike(asked), alone=alone)
     narrow = all(arithmetic.accumulator.bits <= FLOAT32.bits for arithmetic in found)
     return Verdict(found, order.split(layer, params, x, got) if narrow else None, asked=len(asked))
 
@@ -103,6 +111,13 @@ def consistent(asked: Terms) -> tuple[Arithmetic, ...]:
     )
 
 
+def inputs_alone(asked: Terms) -> frozenset[str]:
+    """The formats of inputs that all answers of one product allow, by any arithmetic that has a name; none for none."""
+    one = asked.only(np.count_nonzero((asked.x != 0) & (asked.weight != 0), axis=1) == 1)
+    found = simplest_of(precision.every(), lambda a: bool((precision.of_one(one.x, one.weight, a) == one.got).all()))
+    return frozenset(arithmetic.inputs for arithmetic in found) if len(one) else frozenset()
+
+
 def nothing_lost(asked: Terms) -> bool:
     """Did a number too small for float32 survive beside the same two large ones in all three places of a filter?
 
@@ -119,7 +134,12 @@ def nothing_lost(asked: Terms) -> bool:
 
 def simplest(asked: Terms, candidates: Iterable[Arithmetic]) -> tuple[Arithmetic, ...]:
     """Those that are allowed; one that truncates only where the same would not do that rounds to nearest."""
-    found = [candidate for candidate in candidates if allows(asked, candidate)]
+    return simplest_of(candidates, lambda candidate: allows(asked, candidate))
+
+
+def simplest_of(candidates: Iterable[Arithmetic], allowed: Callable[[Arithmetic], bool]) -> tuple[Arithmetic, ...]:
+    """Those that are allowed, as in `simplest`."""
+    found = [candidate for candidate in candidates if allowed(candidate)]
     return tuple(candidate for candidate in found if not any(other in found for other in nearer(candidate)))
 
 

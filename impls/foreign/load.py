@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -113,6 +114,16 @@ def saved(file: Path, input_shape: Shape | None = None) -> Subject:
     return torch_models.exported(file)
 
 
+def refuse_other_backends(target: str) -> None:
+    """Raises Refused where Keras runs on another backend than TensorFlow, whose graphs are what is recorded."""
+    backend = getattr(getattr(sys.modules.get("keras"), "config", None), "backend", lambda: "tensorflow")()
+    if backend != "tensorflow":
+        raise Refused(
+            f"{target} is a Keras model on {backend}; audits record Keras models on TensorFlow: set KERAS_BACKEND=tensorflow, "
+            "or use `alexnet-parity verify`"
+        )
+
+
 def adapted(model: Any, target: str, input_shape: Shape | None = None) -> Subject:
     """The subject that a model in memory makes."""
     match framework(type(model)):
@@ -121,6 +132,7 @@ def adapted(model: Any, target: str, input_shape: Shape | None = None) -> Subjec
 
             return torch_models.subject(model, input_shape)
         case "tensorflow":
+            refuse_other_backends(target)
             from . import tf_models
 
             steps = inspect.isgeneratorfunction(type(model).__call__)

@@ -21,7 +21,7 @@ def flags(device: str) -> dict[str, str]:
 def pull_back(function: Callable[[Any], Any], x: Any, start: Any = None) -> tuple[Any, Any]:
     leaf = x.detach().requires_grad_()
     y = function(leaf)
-    (gradient,) = plain.gradients_of(y, leaf, start)
+    (gradient,) = plain.gradients_of(y, [leaf], start)
     return y, gradient
 
 

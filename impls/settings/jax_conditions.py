@@ -55,5 +55,5 @@ WRAPPERS: dict[str, Callable[[Any], Any]] = {
     "isa-avx2": told,
     "tf32-on": set_once(tensor_float),
     "deterministic-off": told,
-    "autotune-off": told,
+    "autotune-on": told,
 }

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 class Setting:
     """impls: which of ours take it, none for any implementation. file: of the wrapper in this folder, "" if there is none.
 
-    arithmetic: what convolutions and dense layers compute in under it (`reference/precision.py` has the names).
+    arithmetic: what convolutions and dense layers compute in under it (`reference/precision.py` has the names). permits: a
+    library may, and need not: single layers may stay in float32. on_cuda: the arithmetic on a GPU, "" if it is the same.
     """
 
     name: str
@@ -25,6 +26,12 @@ class Setting:
     arithmetic: str = "float32"
     cuda: bool = False  # it means something on a GPU only
     shows: Mapping[str, str] = field(default_factory=dict)  # flags of a model under it: that it has taken effect
+    permits: bool = False
+    on_cuda: str = ""
+
+    def arithmetic_on(self, device: str) -> str:
+        """What convolutions and dense layers compute in on "cpu" or "cuda"."""
+        return self.on_cuda if device == "cuda" and self.on_cuda else self.arithmetic
 
 
 TORCH, TENSORFLOW, JAX = ("torch", "keras_torch"), ("tf_nn", "keras", "keras_ops"), ("jax", "keras_jax")
@@ -113,15 +120,15 @@ SETTINGS: tuple[Setting, ...] = (
         cuda=True,
     ),
     Setting(
-        "autotune-off",
+        "autotune-on",
         JAX,
-        "XLA's first algorithm, none tried",
+        "XLA times the algorithms and takes the fastest",
         "jax_conditions",
-        {"XLA_FLAGS": "--xla_gpu_autotune_level=0"},
+        {"XLA_FLAGS": "--xla_gpu_autotune_level=4"},
         cuda=True,
     ),
     *(
-        Setting("tf32-on", impls, "TF32", file, arithmetic="tf32", cuda=True, shows=shows)
+        Setting("tf32-on", impls, "TF32", file, arithmetic="tf32", cuda=True, shows=shows, permits=True)
         for impls, file, shows in (
             (TORCH, "torch_conditions", {"tf32": "True"}),
             (TENSORFLOW, "tensorflow_conditions", {"tf32": "True"}),
@@ -144,6 +151,7 @@ SETTINGS: tuple[Setting, ...] = (
         "no INFERENCE_PRECISION_HINT: bfloat16 where the processor multiplies it",
         file="openvino",
         arithmetic="bfloat16",
+        permits=True,
     ),
     Setting("autocast-bfloat16", ("torch",), "torch.autocast to bfloat16", "torch_precision", arithmetic="bfloat16"),
     *(
@@ -168,6 +176,7 @@ SETTINGS: tuple[Setting, ...] = (
             f"oneDNN may round products' operands to {name}",
             "torch_precision",
             arithmetic=name,
+            permits=True,
         )
         for name in ("bfloat16", "tf32")
     ),
@@ -178,13 +187,16 @@ SETTINGS: tuple[Setting, ...] = (
         "tensorflow_precision",
         {"ONEDNN_DEFAULT_FPMATH_MODE": "BF16"},
         arithmetic="bfloat16",
+        permits=True,
     ),
     Setting(
         "matmul-bfloat16",
         ("jax",),
-        "XLA may round products' operands to bfloat16",
+        "XLA may round products' operands to bfloat16, on a GPU to TF32",
         "jax_precision",
         arithmetic="bfloat16",
+        permits=True,
+        on_cuda="tf32",
     ),
     Setting("compile", ("torch",), "torch.compile: one function for all outputs, one for the loss", file="torch"),
     Setting("channels-last", ("torch",), "maps and kernels in memory as N, H, W, C", file="torch"),
@@ -194,6 +206,14 @@ SETTINGS: tuple[Setting, ...] = (
         for name, about in (("graph", "tf.function"), ("xla", "tf.function(jit_compile=True)"))
     ),
 )
+
+
+def by_name() -> dict[str, list[Setting]]:
+    """All of them; one name may stand for one of each framework."""
+    found: dict[str, list[Setting]] = {}
+    for setting in SETTINGS:
+        found.setdefault(setting.name, []).append(setting)
+    return found
 
 
 def settings_of(impl: str) -> list[Setting]:

@@ -15,6 +15,8 @@ from alexnet_parity.checks.conditions.judge import Baseline
 from alexnet_parity.checks.conditions.reasons import Reason
 from alexnet_parity.checks.conditions.session import Session
 from alexnet_parity.checks.finding import Status
+from alexnet_parity.checks.precision.terms import terms
+from alexnet_parity.checks.precision.verdict import Verdict, verdict
 from alexnet_parity.checks.recording import AGAIN as SECOND
 from alexnet_parity.checks.recording import BATCH, Feed, Recording
 from alexnet_parity.checks.truth import Truth
@@ -23,6 +25,8 @@ from alexnet_parity.impls import find
 from alexnet_parity.impls.settings import every, table
 from alexnet_parity.impls.settings.table import Setting
 from alexnet_parity.reference import oracle, stimuli, variants
+from alexnet_parity.reference import precision as arithmetics
+from alexnet_parity.reference.precision import BFLOAT16, TF32, Arithmetic
 
 MOODY = str(SUPPORT / "moody.py")
 OMP = Setting("omp-1", (), "one thread", environment={"OMP_NUM_THREADS": "1"}, shows={"threads": "1"})
@@ -190,7 +194,10 @@ def test_the_table_of_reasons_concerns_conditions_and_layers_that_there_are():
     names = {setting.name for setting in table.SETTINGS} | {c.name for c in condition.OWN}
     kinds = {layer.kind for name in variants.names() for layer in variants.variant(name).layers}
     for row in reasons.REASONS:
-        assert any(row.concerns(impl, name, kind) for impl in find.own() for name in names for kind in kinds), row
+        device = row.device or "cpu"
+        assert any(row.concerns(impl, name, kind, device) for impl in find.own() for name in names for kind in kinds), (
+            row
+        )
         assert row.link.startswith("https://")
 
 
@@ -405,6 +412,100 @@ def test_fewer_bits_are_named_by_the_probe_in_every_layer_or_fail():
                 ("precision-inputs", status, layer),
                 ("precision-accumulator", status, layer),
             }
+
+
+def asked_of_fc8(run, mode):
+    """What the probe says of fc8 under a mode: (status, hint) of its inputs, then of its sums."""
+    truth = TRUTHS.of("paper-thin", "probe.fc8")
+    recording = Recording("mine", "paper-thin", "probe.fc8", runs={BATCH: run(truth)})
+    return [(f.status, f.hint) for f in judge.probed(recording, truth, mode)]
+
+
+def in_float32(truth):
+    return oracle.forward(truth.network, truth.params, truth.x, np.float32)
+
+
+def test_where_several_ways_to_sum_fit_the_inputs_decide(monkeypatch):
+    """Tensor cores with 2 or 3 extra bits give the same answers in bfloat16."""
+    sums = (arithmetics.FLOAT32_TRUNCATED, *arithmetics.TENSOR_CORES[2:])
+    several = [Arithmetic(BFLOAT16, BFLOAT16, kept, BFLOAT16) for kept in sums]
+    for found, status in (
+        (several, Status.KNOWN),
+        ([*several, Arithmetic(TF32, TF32)], Status.FAIL),
+        ([], Status.BLIND),
+    ):
+        said = lambda recording, truth, found=found: [(truth.network.layers[0], Verdict(tuple(found)))]  # noqa: E731
+        monkeypatch.setattr(judge.precision, "verdicts", said)
+        mode = Condition("coarse", "", arithmetic="bfloat16")
+        assert [status for status, _ in asked_of_fc8(in_float32, mode)] == [status, status]
+
+
+def test_what_may_be_fewer_bits_and_is_float32_in_a_layer_is_said_and_passes():
+    allowed = Condition("tf32-on", "", arithmetic="tf32", permits=True)
+    said = "float32: allowed to be tf32, and is not here"
+    assert asked_of_fc8(in_float32, allowed) == [(Status.PASS, said)] * 2
+    wanted = "expected products in tf32, as it was set to"
+    assert asked_of_fc8(in_float32, replace(allowed, permits=False)) == [(Status.FAIL, wanted)] * 2
+
+    def coarser(truth):
+        params = {key: cut(value) if value.ndim > 1 else value for key, value in truth.params.items()}
+        return oracle.forward(truth.network, params, cut(truth.x), np.float32)
+
+    assert asked_of_fc8(coarser, allowed) == [(Status.FAIL, wanted)] * 2
+
+
+@pytest.mark.parametrize("permits, shows, status", [(True, True, "PASS"), (True, False, "FAIL"), (False, True, "FAIL")])
+def test_no_layer_at_all_is_the_librarys_choice_only_where_flags_show_that_it_had_one(truth, permits, shows, status):
+    shown = {"tf32": "True"} if shows else {}
+    found = judged(truth, recorded(truth), recorded(truth), arithmetic="tf32", permits=permits, shows=shown)[""]
+    assert found.status == status
+    assert ("no layer is" in found.hint) == (status == "PASS")
+
+
+def test_products_exact_here_are_held_to_float32(truth):
+    flagged = replace(recorded(truth), flags={"products": "exact here"})
+    found = judged(truth, recorded(truth), flagged, arithmetic="bfloat16", permits=True)
+    assert {f.status for f in found.values()} == {Status.PASS}
+    far = replace(recorded(truth, again=None, fc7=lambda y: y * np.float32(1.01)), flags=flagged.flags)
+    assert judged(truth, recorded(truth), far, arithmetic="bfloat16", permits=True)["fc7"].status is Status.FAIL
+
+
+def test_sums_that_nothing_explains_leave_the_inputs_to_the_answers_of_one_product():
+    given = stimuli.stimulus(variants.variant("paper-thin"), "probe.fc8", 0)
+    layer = given.network.layers[0]
+    half = {name: value.astype(np.float16) for name, value in given.params.items()}
+    run = oracle.forward(given.network, half, given.x.astype(np.float16), np.float32)
+    with np.errstate(over="ignore"):
+        got = run["fc8"].astype(np.float16).astype(np.float32)
+    sums = terms(layer, given.params, given.x, got)
+    image, row, _ = (place[np.count_nonzero(sums.x * sums.weight, axis=1) == 3] for place in sums.place)
+    got[image, row] += np.float32(3)
+    found = verdict(layer, given.params, given.x, got)
+    assert (found.found, found.alone, found.inputs) == ((), {"float16"}, {"float16"})
+    for declared, status in (("float16", Status.KNOWN), ("bfloat16", Status.FAIL)):
+        said = asked_of_fc8(lambda truth: {"fc8": got}, Condition("half", "", arithmetic=declared))
+        assert [s for s, _ in said] == [status] * 2
+    assert {s for s, _ in asked_of_fc8(lambda truth: {"fc8": got}, Condition("plain", ""))} == {Status.FAIL}
+    one = np.count_nonzero(sums.x * sums.weight, axis=1) == 1
+    image, row, _ = (place[one] for place in sums.place)
+    got[image, row] *= np.float32(1.001)
+    assert not verdict(layer, given.params, given.x, got).inputs
+
+
+def test_a_modes_arithmetic_may_be_another_on_a_gpu():
+    for device, name in (("cpu", "bfloat16"), ("cuda", "tf32")):
+        those = {c.name: c for c in condition.conditions_of("jax", device)}
+        assert (those["matmul-bfloat16"].arithmetic, those["matmul-bfloat16"].permits) == (name, True)
+        assert (those["bfloat16"].arithmetic, those["bfloat16"].permits) == ("bfloat16", False)
+        assert those["tf32-on"].arithmetic == "tf32"
+
+
+def test_reasons_are_of_a_device():
+    on_cpu, on_gpu = (reasons.of("torch", "channels-last", "conv", device) for device in ("cpu", "cuda"))
+    assert "oneDNN" in on_cpu.why
+    assert "cuDNN" in on_gpu.why
+    assert reasons.of("jax", "autotune-on", "conv") is None
+    assert reasons.of("jax", "threads-1", "conv", "cuda") is None
 
 
 def cut(values):

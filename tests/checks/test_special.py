@@ -18,6 +18,7 @@ from alexnet_parity.checks.recording import Recording
 from alexnet_parity.checks.special import behaviours, judge
 from alexnet_parity.checks.special.behaviours import BEHAVIOURS, Who
 from alexnet_parity.checks.special.whose import engine, whose
+from alexnet_parity.checks.traces.replay import called
 from alexnet_parity.checks.truth import Truth
 from alexnet_parity.impls import find
 from alexnet_parity.impls.settings import table
@@ -216,7 +217,7 @@ def test_every_number_counts(name):
 
 def recorded(impl: str, name: str, outputs: np.ndarray, device: str = "cpu") -> list[Finding]:
     """Findings of all themes about one recorded kind."""
-    facts = {f"{judge.BY}{impl.partition('@')[0]}": np.zeros(1), f"{judge.ON}{device}": np.zeros(1)}
+    facts = {f"{judge.BY}{called(impl).partition('@')[0]}": np.zeros(1), f"{judge.ON}{device}": np.zeros(1)}
     recording = Recording(impl, "paper-thin", f"special.{name}", {judge.SPECIAL: {name: outputs, **facts}})
     truth = Truth(stimuli.stimulus(variants.variant("paper-thin"), f"special.{name}", 0))
     return [finding for theme in special_values.THEMES for finding in judge.of_theme(theme, recording, truth)]
@@ -252,6 +253,11 @@ def test_one_that_stops_deviating_fails():
 def test_one_that_deviates_otherwise_than_on_record_fails():
     wrong = bad(recorded("tf_nn", "lrn", given("lrn", "running-sum")))
     assert {"one NaN", "one inf"} <= {case_of(f) for f in wrong}
+
+
+def test_a_recorded_implementation_is_held_to_the_same_whatever_its_file_is_called():
+    assert len(bad(recorded("tf_nn (cpu, a@b.safetensors)", "lrn", given("lrn")))) == 5
+    assert not bad(recorded("tf_nn@graph (cpu)", "lrn", given("lrn")))
 
 
 def test_another_implementation_is_not_excused():

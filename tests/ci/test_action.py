@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
 from xml.etree import ElementTree
 
 import pytest
 from action_runner import EXPRESSION, ROOT, action, job
 from harness import SUPPORT
+
+from alexnet_parity.impls import find
 
 ACTION = action()
 STEPS = ACTION["runs"]["steps"]
@@ -169,6 +172,15 @@ def test_what_cannot_be_judged_is_an_error_of_one_line(used, inputs, words):
     assert words in done.annotations()[0]
     assert done.outputs["verdict"] == "ERROR"
     assert "Traceback" not in done.log
+
+
+def test_the_framework_of_every_implementation_can_be_installed():
+    install = next(step["run"] for step in SCRIPTS if "FRAMEWORK" in step["env"])
+    names = re.search(r"^ *([\w |]+)\) extra=", install, flags=re.MULTILINE)[1].split(" | ")
+    assert {find.extra(name) for name in find.own()} <= set(names)
+    assert ", ".join(names) in install  # what is said of any other
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert set(names) <= extras.keys()
 
 
 @pytest.mark.parametrize("name", ["torch; touch stolen", "keras]", "--help"])

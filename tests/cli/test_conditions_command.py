@@ -53,6 +53,38 @@ def test_it_writes_what_is_asked_and_says_pass(tmp_path, capsys):
     assert "<testsuite" in junit.read_text()
 
 
+def test_findings_from_another_machine_become_the_same_report_here(tmp_path, capsys):
+    made, findings = tmp_path / "made.md", tmp_path / "c.json"
+    asked = ("conditions", "--impl", NUMPY, *FAST, "--condition", "again", "--json", findings, "--report", made)
+    assert run(*asked) == 0
+    said = capsys.readouterr().out
+    here = tmp_path / "here" / "made.md"
+    here.parent.mkdir()
+    assert run("report", findings, "-o", here) == 0
+    assert capsys.readouterr().out == said
+    assert here.read_text() == made.read_text()
+    assert (here.parent / "figures" / "made-conditions.svg").is_file()
+
+
+@pytest.mark.parametrize(
+    "other, words",
+    [
+        (("verify", "--impl", NUMPY, *FAST, "--check", "exact-chain"), "of `verify` (exact-chain)"),
+        (("conditions", "--impl", NUMPY, "--condition", "again"), "cifar-18pct-thin on cpu, paper-thin on cpu"),
+    ],
+)
+def test_findings_of_two_kinds_make_no_report(other, words, tmp_path, capsys):
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    assert run("conditions", "--impl", NUMPY, *FAST, "--condition", "again", "--json", one) == 0
+    assert run(*other, "--json", two) == 0
+    capsys.readouterr()
+    assert run("report", one, two, "-o", tmp_path / "r.md") == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert len(said.strip().splitlines()) == 1
+    assert not (tmp_path / "r.md").exists()
+
+
 def test_what_does_not_keep_its_bits_fails_and_the_replay_shows_it_again(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("ALEXNET_MOODY", "second call")
     monkeypatch.setenv("ALEXNET_MOODY_AT", "fc10")

@@ -14,10 +14,9 @@ PAPERS = ("paper-thin", "paper-224-thin", "single-tower-thin")
 FAMILIES = ("structure", "exact", "local", "chain", "decision", "batch", "repeat")
 
 
-@pytest.mark.parametrize("variant", ["paper-thin", "original-2012-thin", "cifar-11pct-thin"])
-def test_every_check_passes_on_the_thin_network(module, variant):
-    """All the others, and the papers in full size: `alexnet-parity verify` in the same environment of tox.ini."""
-    assert not bad(verified(module, variant))
+def test_every_check_passes_on_a_small_network(module):
+    """All the others, and the paper in full size: `alexnet-parity verify` in the same environment of tox.ini."""
+    assert not bad(verified(module, "cifar-11pct-thin"))
 
 
 @pytest.mark.thorough
@@ -53,7 +52,7 @@ def test_full_size_network_for_small_images_is_exact_and_within_its_bounds(modul
 
 @pytest.mark.thorough
 def test_full_size_paper_uses_a_share_of_its_bounds_that_means_something(module):
-    found = verified(module, "paper", ("structure", "exact-dense", "local-large", "gradient-local-large"))
+    found = verified(module, "paper", ("structure", "local-large"))
     assert not bad(found)
     affine = [f for f in found if f.check == "local-large" and f.layer[:2] in ("co", "fc")]
     assert len(affine) == 8

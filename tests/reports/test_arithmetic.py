@@ -109,6 +109,19 @@ def test_fewer_bits_have_a_chapter_of_their_own():
     assert "`autocast-bfloat16`" not in text.partition("## What changes bits")[2].partition("##")[0]
 
 
+def test_a_run_on_a_gpu_says_on_which():
+    flags = {"torch": {"device": "cuda NVIDIA H100"}, "torch@threads-1": {"device": "cuda NVIDIA A100"}}
+    given = Findings(ALL[:3], findings_file.environment(flags, 0, "cuda", {}))
+    assert ", on NVIDIA H100." in arithmetic.document(given, arithmetic.grid(given.findings), "figures/a.svg")
+    assert "NVIDIA" not in document(*ALL)
+
+
+def test_a_mode_is_listed_with_the_arithmetic_that_it_had():
+    mode = layer("jax@matmul-bfloat16", "fc6", moved=0.9, ulps=9e6, share=131.0, status=Status.KNOWN)
+    on_gpu = replace(mode, hint=f"{outcome.REDUCED}tf32, as it was set to")
+    assert "tf32" in row(document(layer("jax", "fc6"), on_gpu), "`matmul-bfloat16`", "131")
+
+
 def test_what_is_wrong_is_told_on_top_and_cannot_break_a_table():
     bad = replace(layer("torch@process", "fc6", moved=0.1, ulps=3, status=Status.FAIL), got="3 of 7 | differ")
     text = document(*ALL[:3], bad)
@@ -137,7 +150,11 @@ def test_the_figure_is_the_same_for_the_same_findings(tmp_path):
     [
         (Outcome(Status.PASS, asked=2), arithmetic_plots.SAME, "same bits"),
         (Outcome(Status.PASS, ulps=1234, layers=1, asked=2), arithmetic_plots.INSIDE, "1.2k ulp"),
-        (Outcome(Status.KNOWN, share=52.3, layers=1, asked=2, reduced=True), arithmetic_plots.OVER, "52.3 x bound"),
+        (
+            Outcome(Status.KNOWN, share=52.3, layers=1, asked=2, arithmetic="bfloat16"),
+            arithmetic_plots.OVER,
+            "52.3 x bound",
+        ),
         (Outcome(Status.FAIL, ulps=3, layers=1, asked=2), arithmetic_plots.WRONG, "3 ulp"),
         (Outcome(Status.ERROR), arithmetic_plots.WRONG, "ERROR"),
         (Outcome(Status.UNSUPPORTED), arithmetic_plots.NOT_RUN, "not run"),

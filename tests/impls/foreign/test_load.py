@@ -373,7 +373,10 @@ def test_a_module_with_build_is_audited_by_its_net(write, adapters):
     refused("broken.py", match="build() raised ValueError: no")
 
 
-@pytest.mark.parametrize("name", find.runnable())
+READ = ("torch", "keras", "keras_ops", "tf_nn")
+
+
+@pytest.mark.parametrize("name", [name for name in find.runnable() if name in READ])
 def test_ours_are_audited_as_if_they_were_foreign(name):
     subject = loading.ours(name, SMALL, small_params())
     sizes = sorted(int(np.prod(shape)) for shape in subject.parameters.values())
@@ -382,6 +385,23 @@ def test_ours_are_audited_as_if_they_were_foreign(name):
     probabilities = graph.tensors[graph.outputs[-1]]
     assert probabilities.shape == (2, 7)
     assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in ("jax", "onnxruntime", "openvino") if name in find.runnable()])
+def test_ours_that_cannot_be_recorded_inside_are_sent_to_verify(name):
+    with pytest.raises(Refused, match="alexnet-parity verify"):
+        loading.ours(name, SMALL, small_params())
+
+
+def test_a_keras_model_on_another_backend_is_refused(monkeypatch):
+    config = types.SimpleNamespace(backend=lambda: "jax")
+    monkeypatch.setitem(sys.modules, "keras", types.SimpleNamespace(config=config))
+    with pytest.raises(
+        Refused, match="a Keras model on jax; audits record Keras models on TensorFlow: set KERAS_BACKEND"
+    ):
+        loading.refuse_other_backends("mine.keras")
+    monkeypatch.delitem(sys.modules, "keras")
+    loading.refuse_other_backends("mine.keras")
 
 
 def test_an_unknown_implementation_of_ours():

@@ -10,6 +10,7 @@ from harness import bad, verified
 
 from alexnet_parity.checks import traps
 from alexnet_parity.reference import oracle, variants
+from alexnet_parity.reference.special_values import THEMES
 
 
 @pytest.mark.parametrize("variant", [name for name in variants.names() if name.endswith("-thin")])
@@ -69,8 +70,8 @@ def test_tf32_in_one_layer_is_caught_there_and_named(layer):
     assert "[tf32]" in wrong[0].hint
 
 
-# What a module may offer besides: dropout, optimisers, initialisers, losses, augmentation, steps.
-OFFERED = ("dropout-own", "update", "init", "train")
+# What a module may offer besides: dropout, optimisers, initialisers, losses, augmentation, steps, formats, the output alone.
+OFFERED = ("dropout-own", "update", "init", "train", "saved", "repeat-unrecorded")
 
 
 class Fixed:
@@ -92,8 +93,11 @@ def test_module_fixed_to_one_network_gets_every_check_that_it_can_take():
     assert unsupported == {"exact-chain", "exact-local", "exact-dense", "batch-exact"} | {
         *("gradient-exact-chain", "gradient-exact-local", "gradient-dense", "gradient-ties"),
         *("dropout-shared-paper", "dropout-shared-inverted"),
+        *("precision-inputs", "precision-accumulator"),
+        *(f"special-{theme}" for theme in THEMES),
     }
-    assert {f.check for f in found if f.status == "PASS"} >= {"exact-one-tap", "local-large", "chain-photograph"}
+    asked = {f.check for f in found if f.status == "PASS"}
+    assert asked >= {"exact-one-tap", "local-large", "chain-photograph", "precision-chain-inputs", "repeat-large"}
 
 
 def test_module_fixed_to_one_network_is_unsupported_on_another():

@@ -12,7 +12,7 @@ from tests.support.numpy_subject import Subject
 POSED_ELSEWHERE = {"lrn-running-sum"}  # the layer is right and only rounds more: test_running_sum.py
 ENTRIES = [trap.id for trap in traps.TRAPS if trap.id not in POSED_ELSEWHERE]
 EDITS = [trap.id for trap in traps.TRAPS if trap.layer or trap.network][
-    ::3
+    ::5
 ]  # without hints each takes a second or more
 PAIRS, PIECES, SEEDS = 200, 8, 200
 THIN = [name for name in variants.names() if name.endswith("-thin")]

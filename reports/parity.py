@@ -111,11 +111,24 @@ def verdict(found: Findings, rows: pd.DataFrame) -> str:
     lines += [line for check, line in CLAIMS.items() if (passed.check == check).any()]
     real = passed[passed.check.str.startswith(("local-", "chain-"))]
     if len(real):
+        known = known_departures(rows)
+        but = ", but as known below" if known else ""
         lines.append(
-            f"- On real numbers no element of any layer judged is over its derived bound; the closest uses "
-            f"**{percent(real.share.max())}** of it."
+            f"- On real numbers no element of any layer judged is over its derived bound{but}; "
+            f"the closest uses **{percent(real.share.max())}** of it."
         )
+        lines += known
     return "\n".join(lines)
+
+
+def known_departures(rows: pd.DataFrame) -> list[str]:
+    """A line for each reason on record for which an implementation is over a bound on real numbers: who, where, how far."""
+    over = rows[(rows.status == Status.KNOWN) & rows.check.str.startswith(("local-", "chain-")) & (rows.share > 1)]
+    lines = []
+    for reason, group in over.groupby("hint", sort=False):
+        who, where = ", ".join(f"`{name}`" for name in group.impl.unique()), ", ".join(group.layer.unique())
+        lines.append(f"- **Known:** {who} at {where}, up to {group.share.max():.3g} times the bound: {reason}.")
+    return lines
 
 
 # What a check's passing means, for the top of the report.

@@ -30,7 +30,7 @@ COLOURS = (
     "#56b4e9",
     "#555555",
 )  # told apart by colour-blind eyes
-MARKERS = "osD^vPX"
+MARKERS = "osD^vPX<>*hp"  # more than colours, and no multiple of them: no two of the first 84 are drawn alike
 STYLES = {"large": "full", "photograph": "none"}
 
 
@@ -51,10 +51,10 @@ def error_share(table: pd.DataFrame, layers: list[str], variant: str) -> Figure:
         scatter(axis, rows, layers, "share")
         axis.axhspan(1, 20, color="#b00020", alpha=0.08)
         axis.axhline(1, color="#b00020", linewidth=1.5)
-        axis.text(-0.4, 1.25, "over the bound: FAIL", color="#b00020", fontsize=9)
+        axis.text(-0.4, 1.25, "over the bound", color="#b00020", fontsize=9)
         axis.set(yscale="log", ylim=(5e-4, 20), ylabel="error / bound", title=title)
         axis.yaxis.set_major_formatter(lambda value, _: f"{value:.4%}".rstrip("0%").rstrip(".") + " %")
-    axes[0].legend(ncols=4, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 1.38), frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), ncols=5, fontsize=8, loc="outside upper center", frameon=False)
     axes[0].text(
         0.99,
         0.03,
@@ -74,10 +74,11 @@ def scatter(axis: Any, rows: pd.DataFrame, layers: list[str], value: str, impls:
     """
     rows = rows[rows.layer.isin(layers)]
     impls = impls or sorted(rows.impl.unique())
+    step = min(0.17, 0.85 / len(impls)) if impls else 0.0  # side by side, within the layer's column
     for number, impl in enumerate(impls):
         for stimulus, fill in STYLES.items():
             mine = rows[(rows.impl == impl) & (rows.stimulus == stimulus)]
-            x = [layers.index(layer) + (number - (len(impls) - 1) / 2) * 0.17 for layer in mine.layer]
+            x = [layers.index(layer) + (number - (len(impls) - 1) / 2) * step for layer in mine.layer]
             axis.plot(
                 x,
                 mine[value],

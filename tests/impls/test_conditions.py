@@ -85,4 +85,6 @@ def test_tensorflow_copies_what_it_is_given(impl):
     import tensorflow as tf
 
     x = every.off_boundary(np.ones((2, 3, 5, 7), np.float32))
-    assert tf.constant(x).numpy().ctypes.data % 64 == 0
+    held = tf.constant(x).numpy()
+    assert not np.shares_memory(held, x)
+    assert held.ctypes.data % 16 == 0  # what any allocator gives; x begins 4 bytes beyond

@@ -7,6 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from alexnet_parity.impls import keras_backends
+
+if not keras_backends.running():
+    keras_backends.choose("tensorflow")  # before all that imports Keras
+
 from alexnet_parity.impls.augmentation import keras_ops as augmentation  # noqa: F401 - what it offers
 from alexnet_parity.impls.formats import keras as formats  # noqa: F401 - what it offers
 from alexnet_parity.impls.initialisers import keras as initialisers  # noqa: F401 - what it offers

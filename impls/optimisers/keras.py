@@ -71,9 +71,8 @@ def gradients(layer: keras.layers.Dense, problem: Problem, step: int) -> list[An
 
 
 def recorded(layer: keras.layers.Dense) -> dict[str, np.ndarray]:
-    return {
-        NAMES[v.name]: np.array(keras.ops.convert_to_numpy(v.value).T, order="C") for v in layer.trainable_variables
-    }
+    values = {NAMES[v.name]: keras.ops.transpose(v) for v in layer.trainable_variables}
+    return {name: np.array(keras.ops.convert_to_numpy(value), order="C") for name, value in values.items()}
 
 
 def stacked(path: Sequence[Mapping[str, np.ndarray]]) -> Course:

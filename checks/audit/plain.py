@@ -178,15 +178,22 @@ def as_dropout(name: str, x: Array, y: Array) -> Dropped | None:
     """Zeros here and there, and one factor on all the rest."""
     there = x != 0
     kept = there & (y != 0)
-    lost = 1 - kept.sum() / max(1, there.sum())
-    if not kept.any() or not 0 < lost < 1 or (y[~there] != 0).any():
+    if not kept.any() or not kept.sum() < there.sum() or (y[~there] != 0).any():
         return None
     factors = y[kept] / x[kept]
     scale = float(np.median(factors))
-    if np.ptp(factors) > 1e-5 * abs(scale) or decided(x[there], kept[there]):
+    maps = whole_maps(there, kept)
+    values, held = map_means(x, there, kept) if maps else (x[there], kept[there])
+    if np.ptp(factors) > 1e-5 * abs(scale) or decided(values, held):
         return None
-    maps = y.ndim == 4 and bool(((y != 0).any(axis=(2, 3)) == kept.any(axis=(2, 3))).all()) and whole_maps(there, kept)
-    return Dropped(name, scale=tidy(scale), share=float(lost), maps=maps)
+    return Dropped(name, scale=tidy(scale), share=1 - float(held.mean()), maps=maps)
+
+
+def map_means(x: Array, there: Array, kept: Array) -> tuple[Array, Array]:
+    """The mean of each map that has numbers, and whether it was kept: where chance drops whole maps, each is one draw."""
+    count = there.sum(axis=(2, 3))  # (N, C)
+    alive = count > 0
+    return (x.sum(axis=(2, 3))[alive] / count[alive]), kept.any(axis=(2, 3))[alive]
 
 
 def decided(values: Array, kept: Array) -> bool:
@@ -203,7 +210,10 @@ def decided(values: Array, kept: Array) -> bool:
 
 
 def whole_maps(there: Array, kept: Array) -> bool:
-    alive, left = there.sum(axis=(2, 3)), kept.sum(axis=(2, 3))
+    """Is each map kept or lost as one? One number is no map."""
+    if there.ndim != 4 or there.shape[2:] == (1, 1):
+        return False
+    alive, left = there.sum(axis=(2, 3)), kept.sum(axis=(2, 3))  # (N, C)
     return bool(((left == 0) | (left == alive)).all())
 
 

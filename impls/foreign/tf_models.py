@@ -59,6 +59,27 @@ def inlined() -> Iterator[None]:
         kind.__call__ = original
 
 
+@contextlib.contextmanager
+def repeatable(variables: Sequence[Any], run: int) -> Iterator[None]:
+    """The chance that belongs to the run of that number, whatever was drawn before; random states and counters come back."""
+    states = [actual for actual in map(tensorflow_variable, variables) if not actual.dtype.is_floating]
+    before = [state.numpy() for state in states]
+    for place, state in enumerate(states):
+        if is_random_state(state):
+            words = np.random.SeedSequence((run, place)).generate_state(state.shape[0])  # of 32 bits
+            state.assign(words.astype(state.dtype.as_numpy_dtype))
+    try:
+        yield
+    finally:
+        for state, value in zip(states, before, strict=True):
+            state.assign(value)
+
+
+def is_random_state(variable: Any) -> bool:
+    """What keras.random.SeedGenerator (a seed and a counter) and tf.random.Generator (Philox) remember?"""
+    return variable.dtype.is_integer and tuple(variable.shape) in ((2,), (3,)) and "state" in variable.name.lower()
+
+
 # Eager models ---------------------------------------------------------------------------------------------------------
 
 
@@ -79,6 +100,7 @@ class Traced:
         self.dtype = tf.float32
         self.read: dict[int, Any] = {}  # variables met while tracing
         self.traces: dict[tuple[Shape, bool], tuple[Any, Plan]] = {}
+        self.runs = 0
 
     @property
     def parameters(self) -> Mapping[str, Shape]:
@@ -126,12 +148,14 @@ class Traced:
 
     def record(self, x: Array, training: bool = False) -> Graph:
         check_rank(self.shape, x)
+        self.runs += 1
         layout = self.layout(x.shape[1])
         images = arranged(x, layout)
         with self.held.kept(), as_written():
             function, plan = self.traced(images.shape, training)
             fed = tf.cast(tf.constant(images), self.dtype)
-            values = [as_array(value) for value in function(fed, dict(self.arguments))]
+            with repeatable(function.variables, self.runs):
+                values = [as_array(value) for value in function(fed, dict(self.arguments))]
         return plan.graph(values, layout, as_array(fed)[0])
 
     def traced(self, shape: Shape, training: bool) -> tuple[Any, Plan]:
@@ -178,6 +202,7 @@ class Traced:
         plans = []
 
         def fetch(x: tf.Tensor, arguments: dict[str, tf.Tensor]) -> list[tf.Tensor]:
+            tf.random.set_seed(0)  # of this graph alone: what tf.nn.dropout draws is the same in each process
             calls = self.calls()
             with calls.watched():
                 outputs = flattened(self.run(x, training, arguments))

@@ -11,6 +11,7 @@ from hand_graph import Hand, draw, weighted
 
 from alexnet_parity.checks import bounds
 from alexnet_parity.checks.audit.atoms import Dropped, Padded, Rounded, Same, Unexplained
+from alexnet_parity.checks.audit.plain import as_dropout
 from alexnet_parity.checks.audit.reading import judge
 from alexnet_parity.checks.traps import half, mantissa
 from alexnet_parity.reference import oracle
@@ -300,6 +301,26 @@ def test_whole_maps_of_zeros_are_dropout_of_maps():
     (reading,) = hand.readings()
     assert isinstance(reading.layer, Dropped)
     assert reading.layer.maps
+
+
+@pytest.mark.parametrize("maps", [True, False])
+def test_chance_is_never_taken_for_a_function_of_the_numbers(maps):
+    """Maps of very different size, each dropped or kept whole: one draw for each map, not one for each pixel."""
+    sizes = np.geomspace(1, 1000, 20).reshape(1, 20, 1, 1)
+    x = sizes * np.random.default_rng(1).uniform(0.5, 1.5, (2, 20, 5, 7))
+    for seed in range(200):
+        mask = kept(0.5, (2, 20, 1, 1) if maps else x.shape, seed)
+        found = as_dropout("n", x, x * mask * 2)
+        assert found is not None, seed
+        assert (found.scale, found.maps) == (2, maps)
+        assert found.share == pytest.approx(1 - mask.mean())
+
+
+@pytest.mark.parametrize("largest", [True, False])
+def test_maps_that_their_size_decides_are_no_dropout(largest):
+    """The ten largest maps kept, or the ten smallest: nothing random about it."""
+    x = np.arange(1.0, 21).reshape(1, 20, 1, 1) * np.ones((2, 1, 5, 7))
+    assert as_dropout("n", x, np.where((x > 10) == largest, x, 0)) is None
 
 
 @pytest.mark.parametrize(

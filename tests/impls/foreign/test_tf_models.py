@@ -225,6 +225,45 @@ def test_training_draws_new_dropout_each_time_and_says_its_rate():
     assert not any("seed" in name for name in subject.parameters)
 
 
+class Generated(tf.Module):
+    """Dropout from a generator that the module holds, and from TensorFlow's own chance."""
+
+    def __init__(self, seed):
+        super().__init__()
+        self.chance = tf.random.Generator.from_seed(seed)
+        self.weight = tf.Variable(tf.ones((3, 2)))
+
+    def __call__(self, x, training=False):
+        kept = tf.cast(self.chance.uniform(tf.shape(x)) >= 0.5, tf.float32) if training else 1.0
+        return tf.nn.dropout(x * kept, 0.5 if training else 0.0) @ self.weight
+
+
+CHANCES = {
+    "keras": lambda seed: small(layers.Flatten(), layers.Dropout(0.3, seed=seed), layers.Dense(7)),
+    "keras, whole maps": lambda seed: small(layers.SpatialDropout2D(0.3, seed=seed), layers.Flatten()),
+    "tf.Module": Generated,
+}
+
+
+@pytest.mark.parametrize("model", CHANCES.values(), ids=CHANCES)
+def test_the_chance_of_a_run_is_the_same_whatever_was_drawn_before(model):
+    """An audit says the same twice; and leaves random states as it found them."""
+    found = []
+    for seed in (1, 2):
+        tf.random.set_seed(seed)
+        given = model(seed)
+        subject = tf_models.subject(given, (3, 13, 17))
+        states = [np.array(v) for v in given.variables if "state" in v.name.lower()]
+        recorded(subject, batch())
+        graph = recorded(subject, batch(), training=True)
+        found.append({name: values for name, values in graph.tensors.items() if "/kernel" not in name})
+        after = [np.array(v) for v in given.variables if "state" in v.name.lower()]
+        assert all(map(np.array_equal, states, after))
+    drawn = [[np.mean(values == 0) for values in tensors.values()] for tensors in found]
+    assert drawn[0] == drawn[1]
+    assert max(drawn[0]) > 0.1
+
+
 def test_one_dropout_layer_used_twice_is_two_dropouts():
     drop = layers.Dropout(0.5, name="drop")
     x = inputs = keras.Input(SHAPE)

@@ -191,9 +191,9 @@ def as_dropout(name: str, x: Array, y: Array) -> Dropped | None:
 
 def map_means(x: Array, there: Array, kept: Array) -> tuple[Array, Array]:
     """The mean of each map that has numbers, and whether it was kept: where chance drops whole maps, each is one draw."""
-    count = there.sum(axis=(2, 3))  # (N, C)
+    count = np.count_nonzero(there, axis=(2, 3))  # (N, C)
     alive = count > 0
-    return (x.sum(axis=(2, 3))[alive] / count[alive]), kept.any(axis=(2, 3))[alive]
+    return x.sum(axis=(2, 3))[alive] / count[alive], np.count_nonzero(kept, axis=(2, 3))[alive] > 0
 
 
 def decided(values: Array, kept: Array) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..impls.interface import Unavailable, Unsupported
 from ..reference.stimuli import Stimulus
-from .recording import AGAIN, BATCH, FIRST, GRADIENTS, TRAINING, UNRECORDED
+from .recording import AGAIN, BATCH, FIRST, GRADIENTS, GRADIENTS_AGAIN, TRAINING, UNRECORDED
 from .saved import saved
 from .special import judge as special
 from .training import augmented, dropout_own, initial, losses, steps, towers, update_steps, updates
@@ -98,12 +98,18 @@ def gradients(subject: Subject) -> Iterator[tuple[str, str, Array]]:
     yield from ((GRADIENTS, name, array) for name, array in dict(of_labels(given.x.copy(), given.labels)).items())
 
 
+def gradients_again(subject: Subject) -> Iterator[tuple[str, str, Array]]:
+    """A backward pass on the same input once more."""
+    yield from ((GRADIENTS_AGAIN, name, array) for run, name, array in gradients(subject) if run == GRADIENTS)
+
+
 PASSES: dict[str, Pass] = {
     BATCH: forward(BATCH),
     AGAIN: forward(AGAIN),
     FIRST: forward(FIRST),
     UNRECORDED: Pass(unrecorded, "output()"),
     GRADIENTS: Pass(gradients, "the backward pass"),
+    GRADIENTS_AGAIN: Pass(gradients_again, "the backward pass"),
     saved.SAVED: Pass(saved.saved, "saving and loading", on_model=False),
     special.SPECIAL: Pass(special.given, "a layer alone", on_model=False),
     initial.DRAWN: Pass(initial.drawn, "initialisers.initial()", on_model=False),

@@ -17,6 +17,7 @@ Array = np.ndarray
 # backward pass, whose activations are recorded as the run TRAINING, its gradients as GRADIENTS.
 BATCH, AGAIN, FIRST, GRADIENTS = "batch", "again", "first", "gradients"
 TRAINING = "training"
+GRADIENTS_AGAIN = "gradients-again"  # a second backward pass, its gradients alone
 UNRECORDED = "unrecorded"  # the last layer's output, asked for alone
 
 

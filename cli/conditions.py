@@ -21,7 +21,7 @@ def add_parser(commands: Any) -> None:
     """Put `conditions` among the subcommands (what ArgumentParser.add_subparsers returned)."""
     parser = commands.add_parser(
         "conditions",
-        help="the same bits across runs, threads, batch sizes, alignment, modes? by how much not, and inside the bound?",
+        help="the same bits, forward and back, across runs, threads, batch sizes, alignment, modes? if not, inside the bound?",
         epilog="Exit status: 0 what must keep its bits does and all stays inside the bounds; 1 otherwise; 2 bad usage or input.",
     )
     targets.add_option(parser)
@@ -132,7 +132,10 @@ def lines(findings: Sequence[Finding]) -> Iterator[str]:
     for finding in findings:
         groups[finding.impl].append(finding)
     for name, those in groups.items():
-        yield f"{name:<30} {outcome.of(those).text}"
+        back = [finding for finding in those if outcome.is_back(finding)]
+        yield f"{name:<30} {outcome.of([f for f in those if f not in back]).text}"
+        if back:
+            yield f"{'  gradients':<30} {outcome.of(back, 'gradients').text}"
     wrong = [finding for finding in findings if not finding.good()]
     yield from (finding.line() for finding in wrong[:MOST])
     if len(wrong) > MOST:

@@ -25,27 +25,38 @@ FAMILY = "condition-"
 
 
 def write(found: Findings, path: Path) -> None:
-    """The report at `path` and its figure in figures/ beside it; nothing is replaced unless all of it could be made."""
-    summed = grid(found.findings)
+    """The report at `path` and its figures in figures/ beside it; nothing is replaced unless all of it could be made."""
+    summed, back = grid(found.findings), able(grid(found.findings, back=True))
     folder = files.folder(path.parent / "figures")
-    name = f"{path.stem}-conditions.svg"
-    picture = arithmetic_plots.grid(summed, implementations(summed))
-    text = document(found, summed, f"figures/{name}")
-    plots.save(picture, folder / name)
+    grids = {f"{path.stem}-conditions.svg": summed} | ({f"{path.stem}-gradients.svg": back} if back else {})
+    pictures = {name: arithmetic_plots.grid(those, implementations(those)) for name, those in grids.items()}
+    text = document(found, *(f"figures/{name}" for name in pictures))
+    for name, picture in pictures.items():
+        plots.save(picture, folder / name)
     files.write(path, text)
 
 
-def grid(findings: Sequence[Finding]) -> Grid:
-    """Every condition's outcome by implementation, the plain run first, in the order in which they were asked."""
+def grid(findings: Sequence[Finding], back: bool = False) -> Grid:
+    """Every condition's outcome by implementation, the plain run first, in the order in which they were asked.
+
+    Of layers' outputs or, on the way back, of gradients.
+    """
     groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     for finding in findings:
-        if finding.check.startswith(FAMILY):
+        if finding.check.startswith(FAMILY) and outcomes.is_back(finding) == back:
             impl, name = parted(finding.impl)
             groups[name, impl].append(finding)
     found: Grid = defaultdict(dict)
     for (name, impl), those in groups.items():
-        found[name][impl] = outcomes.of(those)
+        found[name][impl] = outcomes.of(those, "gradients" if back else "layers")
     return dict(sorted(found.items(), key=lambda item: place(item[0])))
+
+
+def able(back: Grid) -> Grid:
+    """Gradients of those implementations alone whose plain run has some."""
+    without = {impl for impl, o in back.get(PLAIN, {}).items() if o.status is Status.UNSUPPORTED}
+    left = {name: {impl: o for impl, o in row.items() if impl not in without} for name, row in back.items()}
+    return {name: row for name, row in left.items() if row}
 
 
 def parted(name: str) -> tuple[str, str]:
@@ -75,16 +86,20 @@ def implementations(summed: Grid) -> list[str]:
     return list(dict.fromkeys(impl for row in summed.values() for impl in row))
 
 
-def document(found: Findings, summed: Grid, figure: str) -> str:
+def document(found: Findings, figure: str, gradients: str = "") -> str:
+    """figure, gradients: where the pictures of both grids are, as the document says it."""
+    summed, back = grid(found.findings), able(grid(found.findings, back=True))
     parts = [
         "# Which arithmetic really ran",
-        verdict(found, summed),
+        verdict(found, summed, back),
         f"![What each condition does to the bits]({figure})",
         wrong(found),
         precision(found.findings),
         determinism(summed),
         moves(summed),
-        on_gpu(summed),
+        way_back(back, gradients),
+        moves(back),
+        on_gpu(summed, back),
         reduced(summed),
         method(found),
         environment(found),
@@ -100,13 +115,12 @@ def as_cell(text: str) -> str:
 # Summary ----------------------------------------------------------------------------------------------------------------
 
 
-def verdict(found: Findings, summed: Grid) -> str:
+def verdict(found: Findings, summed: Grid, back: Grid) -> str:
     """What holds, in a few lines."""
-    own = [finding for finding in found.findings if finding.check.startswith(FAMILY)]
     names = ", ".join(f"`{name}`" for name in implementations(summed))
     head = f"**Verdict: {'PASS' if found.good() else 'FAIL'}.** {names}, each as it is and under every condition that it has: "
     counts = ", ".join(f"{n:,} {status}" for status, n in counted(found.findings).items())
-    return "\n".join([f"{head}{counts}{where(found)}.", "", *claims(summed, own)])
+    return "\n".join([f"{head}{counts}{where(found)}.", "", *claims(found.findings, summed, back)])
 
 
 def where(found: Findings) -> str:
@@ -126,27 +140,31 @@ def counted(findings: Sequence[Finding]) -> dict[str, int]:
     return counts
 
 
-def claims(summed: Grid, findings: Sequence[Finding]) -> Iterator[str]:
+def claims(findings: Sequence[Finding], summed: Grid, back: Grid) -> Iterator[str]:
     """One line for each thing that was shown."""
-    exact = [f for f in findings if f.check == f"{FAMILY}exact" and f.status in (Status.PASS, Status.FAIL)]
-    if exact:
-        holds = sum(f.status is Status.PASS for f in exact)
-        yield (
-            f"- In exact arithmetic {holds:,} of {len(exact):,} layers' outputs under a condition are the oracle's, **bit for "
-            "bit**."
-        )
-    keeps = [(c, row) for name, row in summed.items() if (c := about(name)) and c.keeps]
+    exact = [exactly(findings, check) for check in (f"{FAMILY}exact", f"{outcomes.BACK}exact")]
+    if said := [f"{held:,} of {asked:,} {what}" for (held, asked), what in zip(exact, WHAT, strict=True) if asked]:
+        yield f"- In exact arithmetic {' and '.join(said)} under a condition are the oracle's, **bit for bit**."
+    keeps = [(c, row) for grid in (summed, back) for name, row in grid.items() if (c := about(name)) and c.keeps]
     ran = [o for _, row in keeps for o in row.values() if o.asked]
     if ran:
-        what = ", ".join(f"`{condition.name}`" for condition, _ in keeps)
+        what = ", ".join(dict.fromkeys(f"`{condition.name}`" for condition, _ in keeps))
         same = sum(o.same_bits for o in ran)
-        yield f"- On real numbers {what} must not change a bit: {same} of {len(ran)} runs have the plain run's at every layer."
-    moving = [o for name, row in summed.items() for o in row.values() if o.layers and not fewer_bits(name)]
+        ways = ", forward and back" if any(o.things != "layers" for o in ran) else ""
+        yield f"- On real numbers {what} must not change a bit{ways}: {same} of {len(ran)} runs have the plain run's throughout."
+    moving = [
+        o
+        for grid in (summed, back)
+        for name, row in grid.items()
+        for o in row.values()
+        if o.layers and not fewer_bits(name)
+    ]
     if moving:
         most = max(o.share for o in moving)
+        plain = [o.share for grid in (summed, back) for o in grid.get(PLAIN, {}).values()]
         yield (
             f"- What does change bits, {len(moving)} runs, uses at most **{percent(most)}** of the bound; the plain runs use "
-            f"{percent(max((o.share for o in summed.get(PLAIN, {}).values()), default=None))}."
+            f"{percent(max(plain, default=None))}."
         )
     fewer = [o for row in summed.values() for o in row.values() if o.reduced]
     if fewer:
@@ -158,6 +176,15 @@ def claims(summed: Grid, findings: Sequence[Finding]) -> Iterator[str]:
     gpu = [o for name, row in summed.items() for o in row.values() if on_gpu_only(name)]
     if gpu and all(o.status is Status.UNSUPPORTED for o in gpu):
         yield "- **On a GPU nothing was run here**: [why](#on-a-gpu)."
+
+
+WHAT = ("layers' outputs", "gradients")
+
+
+def exactly(findings: Sequence[Finding], check: str) -> tuple[int, int]:
+    """How many were the oracle's to the bit, of how many that had to be."""
+    asked = [f for f in findings if f.check == check and f.status in (Status.PASS, Status.FAIL)]
+    return sum(f.status is Status.PASS for f in asked), len(asked)
 
 
 def fewer_bits(name: str) -> bool:
@@ -195,12 +222,6 @@ def precision(findings: Sequence[Finding]) -> str:
 
 def determinism(summed: Grid) -> str:
     """Conditions by implementations."""
-    impls = implementations(summed)
-    lines = [
-        (f"`{name}`", meaning(name), *(cell(row.get(impl)) for impl in impls))
-        for name, row in summed.items()
-        if not on_gpu_only(name) and not fewer_bits(name)
-    ]
     text = (
         "The same weights and images under each condition, each in a process of its own (but `again`), on real numbers "
         "with large activations. *same bits*: every number of every layer is the plain run's. Else the largest distance from "
@@ -208,7 +229,31 @@ def determinism(summed: Grid) -> str:
         "the largest share of the derived bound that any layer then uses: under 100 % the change is as harmless as the "
         "rounding that was there before. Conditions in bold must keep the bits. Empty: there is no such setting."
     )
-    return f"## What changes bits\n\n{text}\n\n{table(lines, ('condition', 'what it is', *impls))}"
+    return f"## What changes bits\n\n{text}\n\n{by_implementation(summed)}"
+
+
+def by_implementation(summed: Grid) -> str:
+    """The table of conditions by implementations; what means something on a GPU, or in fewer bits, has its own chapter."""
+    impls = implementations(summed)
+    lines = [
+        (f"`{name}`", meaning(name), *(cell(row.get(impl)) for impl in impls))
+        for name, row in summed.items()
+        if not on_gpu_only(name) and not fewer_bits(name)
+    ]
+    return table(lines, ("condition", "what it is", *impls))
+
+
+def way_back(back: Grid, figure: str) -> str:
+    """The same of gradients."""
+    if not back:
+        return ""
+    text = (
+        "The same of the way back: the gradient of the mean cross-entropy at every layer's output, at the pixels and for every "
+        "parameter, in two backward passes of each process. Batches of another size are left out, whose mean is another; so "
+        "are modes of fewer bits. What only infers has no column."
+    )
+    picture = f"![What each condition does to gradients' bits]({figure})\n\n" if figure else ""
+    return f"## What changes gradients' bits\n\n{text}\n\n{picture}{by_implementation(back)}"
 
 
 def meaning(name: str) -> str:
@@ -251,7 +296,7 @@ def moves(summed: Grid) -> str:
         "implementation",
         "condition",
         "parts first at",
-        "layers that move",
+        f"{next(o.things for row in summed.values() for o in row.values())} that move",
         "numbers that move, at most",
         "ulps, at most",
         "share of the bound",
@@ -268,10 +313,10 @@ def explained(why: str) -> str:
     return f"{as_cell(text)} ([source](https://{link.removesuffix(')')}))"
 
 
-def on_gpu(summed: Grid) -> str:
+def on_gpu(summed: Grid, back: Grid) -> str:
     """What means something on a GPU only; never left out."""
     lines = [
-        (f"`{name}`", meaning(name), f"`{impl}`", cell(o))
+        (f"`{name}`", meaning(name), f"`{impl}`", cell(o), cell(back.get(name, {}).get(impl)))
         for name, row in summed.items()
         if on_gpu_only(name)
         for impl, o in row.items()
@@ -285,7 +330,9 @@ def on_gpu(summed: Grid) -> str:
     )
     if not any(o.asked for name, row in summed.items() if on_gpu_only(name) for o in row.values()):
         text += " Here each framework was asked for its GPU, and says:"
-    return f"## On a GPU\n\n{text}\n\n{table(lines, ('condition', 'what it is', 'implementation', 'found'))}"
+    return (
+        f"## On a GPU\n\n{text}\n\n{table(lines, ('condition', 'what it is', 'implementation', 'found', 'gradients'))}"
+    )
 
 
 def reduced(summed: Grid) -> str:
@@ -323,7 +370,10 @@ def method(found: Findings) -> str:
   that allows kernels to add in any order.
 - **Against the plain run**: every output of every layer, its bits. **Against float64**: every number within the end-to-end bound
   of its layer (`checks/bounds.py`), and, where it was fed the very bits that the plain run fed to it, within the layer's own.
-- Weights and images of integers make every sum exact in any order: there the oracle's bits are required, whatever the condition.
+- **Gradients** in the same way: their bits against the plain run's, their numbers against the float64 network's, gone back by
+  the decisions that the run itself took where a ReLU or a maximum lies within rounding of its kink (`checks/gradients/`).
+- Weights and images of integers make every sum exact in any order: there the oracle's bits are required, forward and back,
+  whatever the condition. Transforms in place of sums are exact in none; conditions that bring them back are KNOWN for it.
 - A condition has to show that it is on: what the framework says of its threads, of oneDNN, of TF32 is read back under it, and a
   condition that did not take effect is BLIND, not PASS.
 - `unaligned` hands weights and images over off the boundary. PyTorch computes on the images where they lie; TensorFlow and JAX

@@ -19,7 +19,8 @@ class Condition:
 
     arithmetic: what convolutions and dense layers compute in; permits: they may, and may stay in float32. cuda: it means
     something on a GPU only. shows: what the model's flags() must say under it; a condition without effect would show
-    nothing. probed: is its arithmetic asked for?
+    nothing. probed: is its arithmetic asked for? backward: are gradients? transforms: may these come from transforms, in which
+    not even integers are exact?
     """
 
     name: str
@@ -32,6 +33,8 @@ class Condition:
     shows: Mapping[str, str] = field(default_factory=dict)
     setting: bool = False
     probed: bool = False
+    backward: bool = False
+    transforms: bool = False
 
     @property
     def reduced(self) -> bool:
@@ -40,28 +43,33 @@ class Condition:
 
 
 OWN = (
-    Condition(PLAIN, "the implementation as it is: what all others are compared with", probed=True),
-    Condition(AGAIN, "the same model, run a second time", keeps=True),
-    Condition(PROCESS, "another process", keeps=True),
-    Condition(CUDA, "the same implementation on a GPU", probed=True),
+    Condition(PLAIN, "the implementation as it is: what all others are compared with", probed=True, backward=True),
+    Condition(AGAIN, "the same model, run a second time", keeps=True, backward=True),
+    Condition(PROCESS, "another process", keeps=True, backward=True),
+    Condition(CUDA, "the same implementation on a GPU", probed=True, backward=True),
 )
 KEEP = ("unaligned", "unaligned-weights")  # settings that change no order of summation
 REPEATS_NOT = ("deterministic-off",)
+TRANSFORMS = ("cudnn-gradients", "autotune-on")  # what `gradients_of` in impls/torch.py and impls/jax.py keep out
+FORWARD_ONLY = "batch-"  # the gradient of a batch's mean loss is another in another batch
 
 
 def of_setting(setting: Setting, device: str = "cpu") -> Condition:
     """device: of the plain run; what means something on a GPU only runs there in any case."""
+    arithmetic = setting.arithmetic_on(CUDA if setting.cuda else device)
     return Condition(
         setting.name,
         setting.about,
         keeps=setting.name in KEEP,
         repeats=setting.name not in REPEATS_NOT,
-        arithmetic=setting.arithmetic_on(CUDA if setting.cuda else device),
+        arithmetic=arithmetic,
         permits=setting.permits,
         cuda=setting.cuda,
         shows=setting.shows,
         setting=True,
         probed=bool(setting.impls) and not setting.name.startswith(("threads-", *KEEP)),
+        backward=arithmetic == "float32" and not setting.name.startswith(FORWARD_ONLY),
+        transforms=setting.name in TRANSFORMS,
     )
 
 

@@ -3,56 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 
 import numpy as np
 
-from ...reference import oracle
 from ...reference.spec import Layer
-from .. import bounds, compare, exact
-from ..compare import Comparison
+from .. import compare, exact
 from ..finding import Finding, Status
 from ..precision import judge as precision
 from ..recording import AGAIN, BATCH, Recording
 from ..structure import missing
 from ..truth import Truth
-from . import outcome, reasons
+from . import gradients, outcome, reasons
+from .baseline import Baseline
 from .condition import Condition
+from .verdicts import AS_PLAIN, EXPECTED, same, verdict
 
 Array = np.ndarray
-
-
-@dataclass
-class Baseline:
-    """The plain run of one implementation on one stimulus, with what others are compared with."""
-
-    impl: str  # without the condition
-    recording: Recording
-    truth: Truth
-    alone: dict[str, tuple[Array, Array]] = field(default_factory=dict)
-    device: str = "cpu"
-
-    @cached_property
-    def inputs(self) -> dict[str, Array | None]:
-        """What each layer was fed; None where the layer before it was not recorded as it should be."""
-        before: Array | None = self.truth.x
-        found: dict[str, Array | None] = {}
-        for layer, _, shape in self.truth.network.walk():
-            found[layer.name] = before
-            before = exact.recordable(self.recording.run().get(layer.name), (len(self.truth.x), *shape))
-        return found
-
-    def layer_alone(self, layer: Layer) -> tuple[Array, Array] | None:
-        """The oracle's output for what the plain run fed to the layer, and its tolerance; computed once for all conditions."""
-        x = self.inputs[layer.name]
-        if x is None:
-            return None
-        if layer.name not in self.alone:
-            want = oracle.apply(layer, self.truth.params, x.astype(np.float64))
-            tolerance = bounds.local_tolerance(layer, self.truth.params, x.astype(np.float64), want)
-            self.alone[layer.name] = want, tolerance
-        return self.alone[layer.name]
 
 
 def real(recording: Recording, base: Baseline, condition: Condition) -> Iterator[Finding]:
@@ -92,62 +59,6 @@ def of_layer(
     hint = "" if moved.ok else reasons.why(base.impl, condition.name, layer, base.device)
     known = f"{finding.hint}; {hint}" if hint and finding.hint == AS_PLAIN else finding.hint
     return replace(finding, source=layer.source, hint=known or hint)
-
-
-EXPECTED = "numbers within their bound"
-AS_PLAIN = "over the layer's own bound as the plain run is, which `verify --check local-large` judges"
-
-
-def verdict(
-    layer: str,
-    moved: Comparison,
-    end_to_end: Comparison,
-    alone: Comparison | None,
-    condition: Condition,
-    repeated: bool,
-    as_plain: bool,
-) -> Finding:
-    """moved: from the plain run's bits. end_to_end, alone: within the bounds? repeated: the same bits when run again?
-
-    as_plain: is the plain run over the layer's own bound too? Then that is not the condition's doing.
-    """
-    outcomes = [end_to_end] if alone is None or as_plain else [end_to_end, alone]
-    worst = max(outcomes, key=lambda one: np.inf if one.share is None else one.share)
-    held = all(one.ok for one in outcomes)
-    numbers = {"ulps": moved.ulps or 0.0, "moved": moved.wrong / moved.size, "end_to_end": end_to_end.share or 0.0}
-    if alone is not None:
-        numbers["alone"] = alone.share or 0.0
-
-    def found(status: Status, expected: str, got: str, share: float | None, hint: str = "") -> Finding:
-        return Finding(status, layer, expected, got, share, hint=hint, numbers=numbers)
-
-    if not held and not condition.reduced:
-        return found(Status.FAIL, EXPECTED, worst.got, worst.share)
-    if condition.repeats and not repeated:
-        return found(Status.FAIL, "the same bits when run twice under it", "others", worst.share)
-    if condition.keeps and not moved.ok:
-        return found(Status.FAIL, "the plain run's bits", moved.got, moved.share)
-    if not held:
-        hint = f"{outcome.REDUCED}{condition.arithmetic}, as it was set to"
-        return found(Status.KNOWN, EXPECTED, worst.got, worst.share, hint)
-    if as_plain:
-        return found(Status.KNOWN, EXPECTED, f"{bits(moved)}; {worst.got}", worst.share, AS_PLAIN)
-    expected = "the plain run's bits" if condition.keeps else EXPECTED
-    return found(Status.PASS, expected, f"{bits(moved)}; {worst.got}", worst.share)
-
-
-def bits(moved: Comparison) -> str:
-    """How the bits compare with the plain run's, in words."""
-    if moved.ok:
-        return "the plain run's bits"
-    return f"{moved.wrong / moved.size:.2%} of the numbers moved, {moved.ulps:.0f} ulp at most"
-
-
-def same(one: Array | None, other: Array | None) -> bool:
-    """The same shape and the same bits, NaN alike."""
-    if one is None or other is None or one.shape != other.shape or one.dtype != other.dtype:
-        return False
-    return one.tobytes() == other.tobytes()
 
 
 def in_exact(recording: Recording, base: Baseline, condition: Condition) -> Iterator[Finding]:
@@ -206,9 +117,21 @@ def without_operation(finding: Finding, condition: Condition) -> Finding:
     return replace(finding, status=Status.UNSUPPORTED, hint=f"no such operation in {condition.arithmetic}")
 
 
+def forward_and_back(recording: Recording, base: Baseline, condition: Condition) -> Iterator[Finding]:
+    """Real numbers: every layer's output, and every gradient where the condition is asked for them."""
+    yield from real(recording, base, condition)
+    if condition.backward:
+        yield from gradients.real(recording, base, condition)
+
+
+def exactly_back(recording: Recording, base: Baseline, condition: Condition) -> Iterator[Finding]:
+    if condition.backward:
+        yield from gradients.in_exact(recording, base.truth, condition)
+
+
 PROBE = "probe"  # the whole network; probe.LAYER, one layer alone
 Judge = Callable[[Recording, Baseline, Condition], Iterator[Finding]]
-JUDGES: dict[str, Judge] = {"large": real, "exact": in_exact}
+JUDGES: dict[str, Judge] = {"large": forward_and_back, "exact": in_exact, "gradient-exact": exactly_back}
 
 
 def findings(recording: Recording, base: Baseline, condition: Condition) -> Iterator[Finding]:

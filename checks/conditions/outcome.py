@@ -13,7 +13,7 @@ class Outcome:
     """status: the worst of its findings. ulps, moved (share of the numbers), share (of the bound): the largest of any layer.
 
     first: the first layer whose bits moved, "" if none; layers: how many moved, of how many. arithmetic: in fewer bits, on
-    purpose, these; "" if no number left float32's bound so.
+    purpose, these; "" if no number left float32's bound so. things: what is judged, layers' outputs or gradients.
     """
 
     status: Status
@@ -26,6 +26,7 @@ class Outcome:
     asked: int = 0
     why: str = ""
     arithmetic: str = ""
+    things: str = "layers"
 
     @property
     def reduced(self) -> bool:
@@ -42,17 +43,25 @@ class Outcome:
             return self.reason
         if not self.asked:
             return f"{self.status:<6} {self.reason}"
-        bits = "same bits" if self.same_bits else f"{self.layers} of {self.asked} layers move from {self.first} on"
+        bits = (
+            "same bits" if self.same_bits else f"{self.layers} of {self.asked} {self.things} move from {self.first} on"
+        )
         far = "" if self.same_bits else f", {self.ulps:,.0f} ulp at most"
         return f"{self.status:<6} {bits}{far}; {self.share:.1%} of the bound"
 
 
+BACK = "condition-gradient-"  # so begin the checks of gradients
 REDUCED = "computed in "  # so begins the hint of a number over float32's bound in a mode of fewer bits
 ORDER = (Status.ERROR, Status.FAIL, Status.BLIND, Status.KNOWN, Status.PASS, Status.UNSUPPORTED)  # worst first
 
 
-def of(findings: Sequence[Finding]) -> Outcome:
-    """The outcome of the findings about one implementation under one condition."""
+def is_back(finding: Finding) -> bool:
+    """Is it about a gradient?"""
+    return finding.check.startswith(BACK)
+
+
+def of(findings: Sequence[Finding], things: str = "layers") -> Outcome:
+    """The outcome of the findings about one implementation under one condition, one way: forward or back."""
     status = min((finding.status for finding in findings), key=ORDER.index)
     layers = [finding for finding in findings if "moved" in finding.numbers]
     moved = [finding for finding in layers if finding.numbers["moved"]]
@@ -67,6 +76,7 @@ def of(findings: Sequence[Finding]) -> Outcome:
         asked=len(layers),
         why=moved[0].hint if moved else "",
         arithmetic=next((said_of(f) for f in findings if f.hint.startswith(REDUCED)), ""),
+        things=things,
     )
 
 

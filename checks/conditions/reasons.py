@@ -16,7 +16,7 @@ class Reason:
     """For whom (implementations without their setting), under which conditions (shell patterns), at which kinds of layer.
 
     A row speaks of the layers that may move by themselves; those after them move because they are fed other bits. device: of
-    the run, "" for any.
+    the run, "" for any. back: of the layer's gradients, not of its output.
     """
 
     impls: tuple[str, ...]
@@ -25,10 +25,12 @@ class Reason:
     why: str
     link: str
     device: str = "cpu"
+    back: bool = False
 
-    def concerns(self, impl: str, condition: str, kind: str, device: str = "cpu") -> bool:
+    def concerns(self, impl: str, condition: str, kind: str, device: str = "cpu", back: bool = False) -> bool:
         under = any(fnmatchcase(condition, pattern) for pattern in self.conditions)
-        return impl in self.impls and under and kind in self.kinds and self.device in ("", device)
+        there = kind in self.kinds and back == self.back and self.device in ("", device)
+        return impl in self.impls and under and there
 
 
 GITHUB = "https://github.com"
@@ -37,14 +39,37 @@ EIGEN = (
 )
 ONEDNN = "https://uxlfoundation.github.io/oneDNN/dev_guide_cpu_dispatcher_control.html"
 
+YNN = f"{GITHUB}/openxla/xla/blob/main/xla/backends/cpu/ynn_support.cc"
+JAX_THREADS = (
+    "XLA's libraries cut a product's sums by the number of threads: YNNPACK, which it gives convolutions and products to, and "
+    "Eigen, which is left without it, and moves as well: shardByInnerDim, numThreadsInnerDim"
+)
+
 SEEN = "as ONEDNN_VERBOSE=1 shows"
 
 REASONS: tuple[Reason, ...] = (
     Reason(
+        TENSORFLOW,
+        ("batch-*", "threads-*"),
+        ("lrn",),
+        "Eigen takes powers of whole vectors, and the last few numbers of a batch, or of a thread's share of it, one at a time "
+        "by another pow: EvalRange::run",
+        "https://gitlab.com/libeigen/eigen/-/blob/master/unsupported/Eigen/CXX11/src/Tensor/TensorExecutor.h",
+    ),
+    Reason(
+        TORCH,
+        ("batch-*", "threads-*"),
+        ("lrn",),
+        "PyTorch takes powers of whole vectors, and the last few numbers of a batch, or of a thread's share of it, one at a time "
+        "by another pow: vectorized_loop",
+        f"{GITHUB}/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/Loops.h",
+    ),
+    Reason(
         TORCH,
         ("batch-1",),
         ("conv",),
-        "a small 3 x 3 convolution without groups of one image is not given to oneDNN, in a batch it is: ConvParams::use_mkldnn",
+        "a 3 x 3 convolution without groups of one image of 20,480 numbers or fewer is not given to oneDNN, in a batch it is: "
+        "ConvParams::use_mkldnn",
         f"{GITHUB}/pytorch/pytorch/blob/main/aten/src/ATen/native/Convolution.cpp",
     ),
     Reason(
@@ -82,7 +107,7 @@ REASONS: tuple[Reason, ...] = (
         ("xla",),
         ("conv",),
         f"compiled by XLA, convolutions are not oneDNN's but Eigen's contractions, their sums in parts, {SEEN}",
-        f"{GITHUB}/openxla/xla/tree/main/xla/backends/cpu/runtime",
+        f"{GITHUB}/openxla/xla/blob/main/xla/backends/cpu/runtime/convolution_lib.cc",
     ),
     Reason(
         TORCH,
@@ -118,7 +143,7 @@ REASONS: tuple[Reason, ...] = (
         ("onednn-off",),
         ("conv",),
         f"Eigen's contraction in place of oneDNN's brg_conv_fwd, its sums in parts: conv1's 363 products as 184 + 179, {SEEN}; "
-        "TensorFlow warns of it when it starts",
+        "TensorFlow says when it starts that numbers may differ so",
         f"{GITHUB}/tensorflow/tensorflow/blob/master/tensorflow/core/util/port.cc",
     ),
     Reason(
@@ -138,11 +163,33 @@ REASONS: tuple[Reason, ...] = (
     ),
     Reason(
         JAX,
-        ("threads-*", "batch-*"),
+        ("threads-*",),
         AFFINE,
-        "XLA's products on a CPU are Eigen's, which cuts the sum into blocks, and divides it among threads, by the sizes of the "
-        "matrices and the number of threads: shardByInnerDim, numThreadsInnerDim",
+        JAX_THREADS,
         EIGEN,
+    ),
+    Reason(
+        JAX,
+        ("threads-*",),
+        AFFINE,
+        JAX_THREADS,
+        EIGEN,
+        back=True,
+    ),
+    Reason(
+        JAX,
+        ("batch-1",),
+        ("dense", "local"),
+        "a product of one row XLA multiplies in a loop of its own, one of more it gives to YNNPACK: IsDotSupportedByYnn",
+        YNN,
+    ),
+    Reason(
+        JAX,
+        ("batch-*",),
+        ("conv",),
+        "XLA gives convolutions to YNNPACK, which sums one image otherwise than two: without it (XLA_FLAGS="
+        "--xla_cpu_experimental_ynn_fusion_type=) conv3 keeps its bits alone: IsConvolutionOpSupportedByYnn",
+        YNN,
     ),
     Reason(
         ("jax",),
@@ -180,17 +227,17 @@ REASONS: tuple[Reason, ...] = (
         ("autotune-on", "deterministic-off"),
         AFFINE,
         "XLA times cuDNN's and cuBLAS' algorithms and takes the fastest; where it need not be deterministic, of all",
-        f"{GITHUB}/google/jax/discussions/10674",
+        f"{GITHUB}/jax-ml/jax/pull/4824",
         device="cuda",
     ),
 )
 
 
-def of(impl: str, condition: str, kind: str, device: str = "cpu") -> Reason | None:
-    return next((reason for reason in REASONS if reason.concerns(impl, condition, kind, device)), None)
+def of(impl: str, condition: str, kind: str, device: str = "cpu", back: bool = False) -> Reason | None:
+    return next((reason for reason in REASONS if reason.concerns(impl, condition, kind, device, back)), None)
 
 
-def why(impl: str, condition: str, layer: Layer, device: str = "cpu") -> str:
+def why(impl: str, condition: str, layer: Layer, device: str = "cpu", back: bool = False) -> str:
     """In a line, with the link; "" if it is not known."""
-    found = of(impl, condition, layer.kind, device)
+    found = of(impl, condition, layer.kind, device, back)
     return f"{found.why} ({found.link})" if found else ""

@@ -13,15 +13,15 @@ from dataclasses import dataclass, field, replace
 from ...impls.find import Target
 from ...reference import stimuli, variants
 from ..finding import Finding, Status
-from ..recording import AGAIN, BATCH, Feed, Recording
+from ..recording import AGAIN, BATCH, GRADIENTS, GRADIENTS_AGAIN, Feed, Recording
 from ..truth import Truth
 from ..verify import Truths, Unavailable
 from . import condition as conditions
 from . import judge, pool
+from .baseline import Baseline
 from .condition import CUDA, PLAIN, Condition
-from .judge import Baseline
 
-RUNS = (BATCH, AGAIN)
+FORWARD, BACK = (BATCH, AGAIN), (GRADIENTS, GRADIENTS_AGAIN)
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Session:
     targets: Sequence[Target]
     chosen: Mapping[str, Sequence[Condition]]
     variant: str = "paper-thin"
-    stimuli: Sequence[str] = ("large", "exact", "probe")
+    stimuli: Sequence[str] = ("large", "exact", "gradient-exact", "probe")
     seed: int = 0
     device: str = "cpu"
     timeout: float = 600.0
@@ -77,9 +77,10 @@ class Session:
         A mode of fewer bits is probed layer by layer: one that lies behind others is fed what they have rounded.
         """
         whole = condition.probed and not condition.reduced
-        asked = {"large": True, "exact": not condition.reduced, judge.PROBE: whole}
+        exact = not condition.reduced
+        asked = {"large": True, "exact": exact, "gradient-exact": exact and condition.backward, judge.PROBE: whole}
         names = [name for name in self.stimuli if asked.get(name, condition.reduced)]
-        return [Feed(self.variant, name, RUNS, read_back=False) for name in names]
+        return [Feed(self.variant, name, runs_of(name, condition), read_back=False) for name in names]
 
     def device_of(self, condition: Condition) -> str:
         return CUDA if condition.cuda or condition.name == CUDA else self.device
@@ -178,3 +179,10 @@ class Session:
             device=self.device_of(condition),
             replay=f"alexnet-parity conditions --impl {shlex.quote(target.name)}{named} {rest}",
         )
+
+
+def runs_of(stimulus: str, condition: Condition) -> tuple[str, ...]:
+    """What is done with the model: forward twice, and back twice on real numbers, once in exact arithmetic."""
+    back = {"large": BACK, "gradient-exact": (GRADIENTS,)}.get(stimulus, ())
+    forward = () if stimulus == "gradient-exact" else FORWARD
+    return (*forward, *(back if condition.backward else ()))

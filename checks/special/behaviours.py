@@ -66,8 +66,9 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         ("denormals/*",),
         "flushed",
         "the threads that compute take denormals for zero and write zeros for them",
-        "TensorFlow and XLA: tsl/platform/threadpool.cc, EigenEnvironment::CreateThread, and denormal.h, ScopedFlushDenormal",
-        "what runs in the calling thread, and what only moves or compares bits, keeps them",
+        "TensorFlow and XLA: xla/tsl/platform/threadpool.cc, EigenEnvironment::CreateThread, and tsl/platform/denormal.h, "
+        "ScopedFlushDenormal",
+        "what only moves or compares bits keeps them, and so may what another library's threads compute",
     ),
     Behaviour(
         ("torch@denormals-flushed", "keras_torch@denormals-flushed"),
@@ -88,33 +89,36 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         "all-maps",
         "the sums over maps are the squares of all maps times a matrix of ones and zeros, and 0 times inf is NaN: one map that "
         "overflows takes all maps of that pixel with it, not its n // 2 neighbours on each side",
-        "TensorFlow: tensorflow/core/kernels/lrn_op.cc, LaunchLRN<CPUDevice>: in_shaped.square().contract(multiplier)",
+        "TensorFlow: tensorflow/core/kernels/lrn_op.cc, LaunchLRN<CPUDevice>: in_shaped.square().contract(multiplier, dims)",
     ),
     Behaviour(
         (*TENSORFLOW, "onnxruntime", "openvino"),
         ("nan/max-pool/*", "infinity/max-pool/nothing but -inf", "nan/padded-pool/*", "infinity/padded-pool/*"),
         "from-lowest",
         "the maximum begins with the lowest finite number and takes what is greater: NaN and -inf are not, so that a window of "
-        "nothing else gives -3.4e38",
-        "TensorFlow: core/kernels/maxpooling_op.cc, setConstant(NumTraits<T>::lowest()); "
-        "oneDNN: cpu/x64/jit_uni_pool_kernel.cpp; ONNX Runtime: core/mlas/lib/pooling.cpp, MLAS_MAXIMUM_POOLING",
+        "nothing else gives -3.4e38 (ONNX Runtime at strides above 2 only: at the paper's it begins with the first number)",
+        "TensorFlow: core/kernels/pooling_ops_common.h, MaxPoolingOp::SpatialMaxPool; oneDNN: "
+        "src/cpu/x64/jit_uni_pool_kernel.cpp, max_step_fwd; ONNX Runtime: core/mlas/lib/pooling.cpp, MLAS_MAXIMUM_POOLING in "
+        "MlasPool2DKernel",
     ),
     Behaviour(
         JAX,
         ("nan/max-pool/*", "nan/padded-pool/*"),
         "without-nan",
-        "from some four hundred results on, XLA gives a reduce-window to YNNPACK, whose maximum of NaN and a number is the "
-        "number; XLA's own keeps NaN (XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type= leaves YNNPACK out)",
-        "XLA: DebugOptions.xla_cpu_experimental_ynn_fusion_type; the compiled module has a ynn_fusion (jaxlib 0.10.2)",
+        "from 4,096 inputs on, and where windows do not overlap, as the paper's do, XLA gives a reduce-window to YNNPACK, whose "
+        "maximum of NaN and a number is the number; XLA's own keeps NaN "
+        "(XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type= leaves YNNPACK out)",
+        "XLA: xla/backends/cpu/ynn_support.cc, IsInstructionPreferredByYnn and IsReduceLikeOpSupportedByYnn; the compiled "
+        "module has a ynn_fusion (jaxlib 0.10.2)",
         "the size, and whether there is a border",
     ),
     Behaviour(
         XLA,
         ("nan/max-pool/*", "nan/padded-pool/*"),
         "without-nan",
-        "TensorFlow has XLA take the faster maximum, of NaN and a number the number "
-        "(XLA_FLAGS=--xla_cpu_enable_fast_min_max=false keeps NaN)",
-        "XLA: DebugOptions.xla_cpu_enable_fast_min_max",
+        "XLA's default on a CPU is the faster maximum, of NaN and a number the number, which JAX turns off and TensorFlow does "
+        "not (XLA_FLAGS=--xla_cpu_enable_fast_min_max=false keeps NaN)",
+        "XLA: xla/debug_options_flags.cc, set_xla_cpu_enable_fast_min_max(true)",
         "the flags of XLA",
     ),
     Behaviour(
@@ -163,7 +167,7 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         "inside",
         "oneDNN's direct convolution leaves out the taps beyond the border, and so does not multiply inf by the zeros there; "
         "Keras pads in a layer of its own, which only a graph joins to the convolution",
-        "oneDNN: src/cpu/x64/jit_avx512_common_conv_kernel.cpp, loops over the rows and columns inside",
+        "oneDNN: src/cpu/x64/jit_avx512_common_conv_kernel.cpp, compute_loop_fma: the columns from get_ow_start to get_ow_end",
         "an algorithm that copies the zeros, such as a matrix product of patches, gives NaN",
     ),
     Behaviour(
@@ -178,14 +182,15 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         ("denormals/*/denormal weights",),
         "flushed",
         "denormal constants are set to zero when the model is compiled; inputs are not",
-        "OpenVINO: src/plugins/intel_cpu/src/nodes/input.cpp, jit_has_subnormals_base",
+        "OpenVINO: src/plugins/intel_cpu/src/nodes/input.cpp, Input::cloneBlobIfRequired: needFlushDenormalsToZero",
     ),
     Behaviour(
         ("openvino",),
         ("overflow/lrn/*",),
         "by-roots",
-        "oneDNN takes d to the power 3/4 as sqrt(sqrt(d) d), whose product overflows from d = 5e25 on",
-        "oneDNN: src/cpu/ref_lrn.cpp, fast_negative_powf, and its kernels for beta = 3/4",
+        "oneDNN takes d to the power 3/4 as sqrt(sqrt(d) d), whose product overflows from d = 5e25 on; its kernels for many maps "
+        "in whole vectors as two roots of d d d, which overflows from 7e12 on",
+        "oneDNN: src/cpu/ref_lrn.cpp, fast_negative_powf; src/cpu/x64/lrn/jit_uni_lrn_kernel.cpp, ysum2",
         "the processor's kernel",
     ),
     Behaviour(
@@ -212,7 +217,7 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         ("denormals/tanh/denormal",),
         "ratio",
         "a ratio of polynomials: x is multiplied by 0.0049 first, which leaves a denormal few digits, then divided by 0.0049",
-        "ONNX Runtime: core/mlas/lib/tanh.cpp, alpha_1 = 4.89352455891786e-03",
+        "ONNX Runtime: core/mlas/lib/tanh.cpp, MlasTanhConstants.alpha_1, 4.89352455891786e-03",
         "the processor's kernel",
     ),
     Behaviour(

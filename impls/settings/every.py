@@ -69,6 +69,8 @@ def unaligned(module: Any) -> Any:
         model = module.build(network, {name: off_boundary(value) for name, value in params.items()}, **device)
         plain = model.activations
         model.activations = lambda x: plain(off_boundary(x))
+        if back := getattr(model, "backward", None):
+            model.backward = lambda x, **given: back(off_boundary(x), **given)
         return model
 
     return rebuilt(module, takes_device(module, build))

@@ -5,20 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+import moody
 import numpy as np
+import numpy_alexnet
 import pytest
 from harness import SUPPORT
 
-from alexnet_parity.checks.conditions import condition, judge, outcome, pool, reasons
+from alexnet_parity.checks import running
+from alexnet_parity.checks.conditions import condition, gradients, judge, outcome, pool, reasons
+from alexnet_parity.checks.conditions.baseline import Baseline
 from alexnet_parity.checks.conditions.condition import AGAIN, CUDA, PLAIN, Condition
-from alexnet_parity.checks.conditions.judge import Baseline
 from alexnet_parity.checks.conditions.reasons import Reason
 from alexnet_parity.checks.conditions.session import Session
 from alexnet_parity.checks.finding import Status
 from alexnet_parity.checks.precision.terms import terms
 from alexnet_parity.checks.precision.verdict import Verdict, verdict
 from alexnet_parity.checks.recording import AGAIN as SECOND
-from alexnet_parity.checks.recording import BATCH, Feed, Recording
+from alexnet_parity.checks.recording import BATCH, GRADIENTS, GRADIENTS_AGAIN, TRAINING, Feed, Recording
 from alexnet_parity.checks.truth import Truth
 from alexnet_parity.checks.verify import Truths
 from alexnet_parity.impls import find
@@ -195,9 +198,8 @@ def test_the_table_of_reasons_concerns_conditions_and_layers_that_there_are():
     kinds = {layer.kind for name in variants.names() for layer in variants.variant(name).layers}
     for row in reasons.REASONS:
         device = row.device or "cpu"
-        assert any(row.concerns(impl, name, kind, device) for impl in find.own() for name in names for kind in kinds), (
-            row
-        )
+        asked = ((impl, name, kind) for impl in find.own() for name in names for kind in kinds)
+        assert any(row.concerns(*those, device, row.back) for those in asked), row
         assert row.link.startswith("https://")
 
 
@@ -299,18 +301,20 @@ AFTER = ["fc7", "relu7", "drop7", "fc8", "prob"]
 
 def test_an_implementation_that_keeps_its_bits_passes_under_every_condition(monkeypatch):
     names = ("again", "process", "unaligned", "omp-1")
-    found, one = session("", monkeypatch, *names, settings=[OMP], stimuli=("large", "exact", "probe"))
+    found, one = session("", monkeypatch, *names, settings=[OMP], stimuli=("large", "exact", "gradient-exact", "probe"))
     assert wrong(found) == []
     assert {f.impl for f in found} == {MOODY, *(f"{MOODY}@{name}" for name in names)}
     assert all(f.numbers["moved"] == 0 for f in found if f.check == "condition-large" and f.layer)
     assert {f.check for f in found} == {
         "condition-large",
         "condition-exact",
+        "condition-gradient-large",
+        "condition-gradient-exact",
         "precision-chain-inputs",
         "precision-chain-accumulator",
     }
     assert {f.impl for f in found if f.stimulus == "probe"} == {MOODY}
-    assert one.done == one.steps == 9
+    assert one.done == one.steps == 13
     assert found[0].replay == f"alexnet-parity conditions --impl {MOODY} --variant paper-thin --seed 0 --device cpu"
 
 
@@ -322,6 +326,117 @@ def test_bits_that_must_stay_and_do_not_are_caught_at_their_layer(monkeypatch, t
     found, _ = session(way, monkeypatch, name, file=tmp_path / "count")
     assert ("again" if way == "second call" else name, "large", "fc7") in wrong(found)
     assert {layer for _, _, layer in wrong(found)} <= set(AFTER)
+
+
+@pytest.mark.parametrize("way, name", [("second call", "again"), ("process", "process"), ("alignment", "unaligned")])
+def test_gradients_that_must_keep_their_bits_and_do_not_are_caught(monkeypatch, tmp_path, way, name):
+    found, _ = session(f"back, {way}", monkeypatch, name, file=tmp_path / "count")
+    assert (name, "large", "conv2.weight") in wrong(found)
+    assert {layer for _, _, layer in wrong(found)} == {"conv2.weight"}
+    assert {f.check for f in found if not f.good()} == {"condition-gradient-large"}
+
+
+def test_gradients_that_may_move_are_measured_and_held_to_the_bounds_and_to_exact_arithmetic(monkeypatch):
+    found, _ = session("back, environment", monkeypatch, "other-kernels", settings=[KERNELS])
+    assert wrong(found) == []
+    back = [f for f in found if f.impl.endswith("@other-kernels") and outcome.is_back(f)]
+    summed = outcome.of(back, "gradients")
+    assert (summed.first, summed.layers, summed.ulps >= 1) == ("conv2.weight", 1, True)
+    assert summed.text.startswith("PASS   1 of 40 gradients move from conv2.weight on, ")
+    found, _ = session("back, environment, by far", monkeypatch, "other-kernels", settings=[KERNELS])
+    assert wrong(found) == [("other-kernels", "large", "conv2.weight")]
+    ways = ("back, environment, even exactly", monkeypatch, "other-kernels")
+    found, _ = session(*ways, settings=[KERNELS], stimuli=("gradient-exact",))
+    assert wrong(found) == [("other-kernels", "gradient-exact", "conv2")]
+
+
+def test_a_condition_that_brings_transforms_back_is_known_not_to_be_exact(monkeypatch):
+    brought = replace(KERNELS, name="cudnn-gradients")
+    monkeypatch.setattr(table, "SETTINGS", tuple(s for s in table.SETTINGS if s.name != "cudnn-gradients"))
+    ways = ("back, environment, even exactly", monkeypatch, "cudnn-gradients")
+    found, _ = session(*ways, settings=[brought], stimuli=("gradient-exact",))
+    assert wrong(found) == []
+    assert [(f.layer, f.hint) for f in found if f.status is Status.KNOWN] == [("conv2", gradients.TRANSFORMS)]
+
+
+def test_gradients_are_asked_of_what_has_them_and_of_conditions_that_leave_their_meaning():
+    those = {c.name: c for c in condition.conditions_of("torch", "cpu")}
+    without = {name for name, c in those.items() if not c.backward}
+    assert {"batch-1", "batch-3", "batch-5", "autocast-bfloat16", "mkldnn-tf32", "tf32-on"} <= without
+    assert not {PLAIN, "again", "process", "unaligned", "threads-1", "compile", "cudnn-gradients"} & without
+    assert those["cudnn-gradients"].transforms
+    assert not those["deterministic-off"].transforms
+
+
+def test_an_implementation_without_gradients_is_told_once(monkeypatch, tmp_path):
+    file = tmp_path / "forward.py"
+    file.write_text(
+        f"import sys\nsys.path.insert(0, {str(SUPPORT)!r})\nimport numpy_alexnet\n"
+        "class Model(numpy_alexnet.Model):\n    backward = gradients = None\n"
+        "def build(network, params):\n    return Model(network, params)\n"
+    )
+    target = find.find(str(file))
+    one = Session([target], condition.select([target.name], "cpu", ["process"]), stimuli=("large", "gradient-exact"))
+    one.truths = TRUTHS
+    found = [f for f in one.findings() if outcome.is_back(f)]
+    assert [(f.impl, f.status) for f in found] == [(target.name, Status.UNSUPPORTED)]
+    assert "no gradients()" in found[0].got
+
+
+@pytest.fixture(scope="module")
+def went_back(truth):
+    """A backward pass of NumPy's, twice."""
+    feed = Feed("paper-thin", "large", (GRADIENTS, GRADIENTS_AGAIN), read_back=False)
+    return running.record(numpy_alexnet, truth.stimulus, feed, "numpy")
+
+
+def changed(recording, run, *names):
+    """The recording with some arrays of a run one unit in the last place off."""
+    values = {name: moody.nudged(y) if name in names else y for name, y in recording.run(run).items()}
+    return replace(recording, runs={**recording.runs, run: values})
+
+
+def hints(went_back, truth, other):
+    base = Baseline("numpy", went_back, truth)
+    found = gradients.real(other, base, Condition("bent", "", backward=True))
+    return {f.layer: f.hint for f in found if f.numbers["moved"]}
+
+
+def test_why_a_gradient_moved_is_on_record_or_that_what_it_is_computed_from_had(went_back, truth, monkeypatch):
+    row = Reason(("numpy",), ("be*",), ("conv",), "sums in parts", "https://example.org", back=True)
+    monkeypatch.setattr(reasons, "REASONS", (row, replace(row, kinds=("relu",), back=False)))
+    own = changed(went_back, GRADIENTS, "conv2.weight", "relu4", "conv1")
+    said = "sums in parts (https://example.org)"
+    assert hints(went_back, truth, own) == {
+        "relu4": said,  # which conv5 gives
+        "conv2.weight": said,
+        "conv1": "",  # which relu1 gives
+    }
+    fed = changed(changed(went_back, GRADIENTS, "conv2.weight"), TRAINING, "pool1")
+    assert hints(went_back, truth, fed) == {"conv2.weight": gradients.FOLLOWS}
+    from_above = changed(went_back, GRADIENTS, "conv2.weight", "conv2")
+    assert hints(went_back, truth, from_above) == {"conv2": "", "conv2.weight": gradients.FOLLOWS}
+    at_the_top = changed(changed(went_back, GRADIENTS, "fc8"), TRAINING, "fc8")
+    assert hints(went_back, truth, at_the_top) == {"fc8": gradients.FOLLOWS}
+
+
+def test_a_second_backward_pass_must_repeat_the_first_and_be_whole(went_back, truth):
+    base, bent = Baseline("numpy", went_back, truth), Condition("bent", "", backward=True)
+
+    def bad(other, condition):
+        return [(f.layer, f.status) for f in gradients.real(other, base, condition) if not f.good()]
+
+    other = changed(went_back, GRADIENTS_AGAIN, "fc6.bias")
+    assert bad(other, bent) == [("fc6.bias", Status.FAIL)]
+    assert bad(other, replace(bent, repeats=False)) == []
+    assert bad(other, Condition(AGAIN, "", keeps=True, backward=True)) == [("fc6.bias", Status.FAIL)]
+    cut = replace(went_back, runs={run: those for run, those in went_back.runs.items() if run != GRADIENTS_AGAIN})
+    assert bad(cut, bent) == [("fc8", Status.ERROR)]
+    half = {"fc6.bias": went_back.run(GRADIENTS)["fc6.bias"][:1]}
+    short = replace(went_back, runs={**went_back.runs, GRADIENTS: {**went_back.run(GRADIENTS), **half}})
+    assert bad(short, bent) == [("fc6.bias", Status.FAIL)]
+    gone = {name: y for name, y in went_back.run(GRADIENTS).items() if name != "input"}
+    assert bad(replace(went_back, runs={**went_back.runs, GRADIENTS: gone}), bent) == [("input", Status.ERROR)]
 
 
 @pytest.mark.parametrize(

@@ -44,12 +44,21 @@ def test_it_writes_what_is_asked_and_says_pass(tmp_path, capsys):
     said = capsys.readouterr()
     assert said.err == ""
     lines = said.out.strip().splitlines()
-    assert [line.split()[0] for line in lines] == [NUMPY, f"{NUMPY}@again", f"{NUMPY}@batch-3", "PASS:"]
-    assert "same bits" in lines[1]
-    assert {f.check for f in findings_of(json_file)} >= {"condition-large", "condition-exact"}
+    assert [line.split()[0] for line in lines] == [
+        NUMPY,
+        "gradients",
+        f"{NUMPY}@again",
+        "gradients",
+        f"{NUMPY}@batch-3",
+        "PASS:",
+    ]
+    assert "same bits" in lines[2]
+    checks = {f.check for f in findings_of(json_file)}
+    assert checks >= {f"condition-{name}" for name in ("large", "exact", "gradient-large", "gradient-exact")}
     assert findings_file.merge([json_file], [findings_file.read(json_file)]).good()
     assert "**Verdict: PASS.**" in report.read_text()
-    assert (tmp_path / "figures" / "arithmetic-conditions.svg").read_text().rstrip().endswith("</svg>")
+    for name in ("conditions", "gradients"):
+        assert (tmp_path / "figures" / f"arithmetic-{name}.svg").read_text().rstrip().endswith("</svg>")
     assert "<testsuite" in junit.read_text()
 
 

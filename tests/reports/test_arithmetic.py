@@ -27,6 +27,18 @@ def exact(impl, status=Status.PASS):
     return replace(layer(impl, "conv1", status=status), check="condition-exact", stimulus="exact", numbers={})
 
 
+def gradient(impl, name, moved=0.0, ulps=0.0, share=0.125, status=Status.PASS, **more):
+    return replace(layer(impl, name, moved, ulps, share, status, **more), check="condition-gradient-large")
+
+
+INFERS = Finding(Status.UNSUPPORTED, got="no gradients()", impl="jax", check="condition-gradient-large")
+BACK = (
+    gradient("torch", "fc8.weight"),
+    gradient("torch@process", "fc8.weight"),
+    gradient("torch@threads-1", "conv1.weight", moved=0.5, ulps=8266, share=0.4),
+    replace(exact("torch"), check="condition-gradient-exact", layer="conv2"),
+    INFERS,
+)
 GONE = Finding(Status.UNSUPPORTED, got="not run here: torch sees no CUDA device here", impl="torch@cuda")
 GONE = GONE.filled(check="condition-large", variant="paper-thin", stimulus="large", device="cuda", replay="again")
 FEWER = {"hint": f"{outcome.REDUCED}bfloat16, as it was set to"}
@@ -60,7 +72,7 @@ def found(*findings):
 
 def document(*findings):
     given = found(*findings)
-    return arithmetic.document(given, arithmetic.grid(given.findings), "figures/a.svg")
+    return arithmetic.document(given, "figures/a.svg", "figures/b.svg")
 
 
 def row(text, *words):
@@ -97,6 +109,23 @@ def test_where_bits_part_and_why_or_that_it_is_not_known():
     assert "not explained" in row(text, "`jax`", "`threads-1`", "1 of 1")
 
 
+def test_gradients_have_a_chapter_of_their_own_and_what_only_infers_no_column():
+    text = document(*ALL, *BACK)
+    head = text.partition("![")[0]
+    assert "2 of 2 layers' outputs and 1 of 1 gradients under a condition are the oracle's" in head
+    assert "must not change a bit, forward and back: 2 of 2 runs" in head
+    assert "uses at most **40 %** of the bound" in head
+    chapter = text.partition("## What changes gradients' bits")[2].partition("\n## ")[0]
+    assert "![What each condition does to gradients' bits](figures/b.svg)" in chapter
+    assert "jax" not in row(chapter, "condition", "what it is")
+    assert "8.3k ulp, 40 %" in row(chapter, "`threads-1`")
+    line = row(chapter, "`torch`", "conv1.weight", "1 of 1", "8,266")
+    assert "not explained" in line
+    assert "gradients that move" in row(chapter, "parts first at")
+    assert "What changes gradients" not in document(*ALL)
+    assert "What changes gradients" not in document(*ALL, INFERS)
+
+
 def test_a_gpu_that_was_not_there_is_told_for_each_row():
     text = document(*ALL)
     assert "not run here: torch sees no CUDA device here" in row(text, "`cuda`", "`torch`")
@@ -112,7 +141,7 @@ def test_fewer_bits_have_a_chapter_of_their_own():
 def test_a_run_on_a_gpu_says_on_which():
     flags = {"torch": {"device": "cuda NVIDIA H100"}, "torch@threads-1": {"device": "cuda NVIDIA A100"}}
     given = Findings(ALL[:3], findings_file.environment(flags, 0, "cuda", {}))
-    assert ", on NVIDIA H100." in arithmetic.document(given, arithmetic.grid(given.findings), "figures/a.svg")
+    assert ", on NVIDIA H100." in arithmetic.document(given, "figures/a.svg")
     assert "NVIDIA" not in document(*ALL)
 
 
@@ -142,6 +171,9 @@ def test_the_figure_is_the_same_for_the_same_findings(tmp_path):
         arithmetic.write(found(*ALL), tmp_path / name / "arithmetic.md")
     one, two = (tmp_path / n / "figures" / "arithmetic-conditions.svg" for n in ("one", "two"))
     assert one.read_text() == two.read_text()
+    assert not (tmp_path / "one" / "figures" / "arithmetic-gradients.svg").exists()
+    arithmetic.write(found(*ALL, *BACK), tmp_path / "one" / "arithmetic.md")
+    assert "8.3k ulp" in (tmp_path / "one" / "figures" / "arithmetic-gradients.svg").read_text()
     assert "64k ulp" in one.read_text()
 
 

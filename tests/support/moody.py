@@ -1,6 +1,7 @@
 """NumPy implementations whose bits depend on what they should not, or may: the way is in ALEXNET_MOODY.
 
-Each changes the output of fc7 (or ALEXNET_MOODY_AT), by one unit in the last place or by a thousandth, and of all that follows.
+Each changes the output of fc7 (or ALEXNET_MOODY_AT), by one unit in the last place or by a thousandth, and of all that follows;
+a way that begins with "back, " changes one gradient instead, conv2.weight's (or ALEXNET_MOODY_AT's).
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import os
 import numpy as np
 import numpy_alexnet
 
-WAY, LAYER = os.environ.get("ALEXNET_MOODY", ""), os.environ.get("ALEXNET_MOODY_AT", "fc7")
+GIVEN = os.environ.get("ALEXNET_MOODY", "")
+BACK, WAY = GIVEN.startswith("back, "), GIVEN.removeprefix("back, ")
+PLACE = os.environ.get("ALEXNET_MOODY_AT", "conv2.weight" if BACK else "fc7")
 
 
 def started():
@@ -25,29 +28,37 @@ NUMBER = started() if WAY.startswith("process") else 0
 
 
 def nudged(y):
-    """The next float32 of every number."""
-    return np.nextafter(y, np.float32(np.inf), dtype=np.float32)
+    """The next float32 of every number but 0, whose bound may be nothing."""
+    return np.where(y == 0, y, np.nextafter(y, np.float32(np.inf), dtype=np.float32))
 
 
 class Model(numpy_alexnet.Model):
     def __init__(self, network, params):
         super().__init__(network, params)
-        self.calls = 0
+        self.calls = self.calls_back = 0
         self.aligned = all(value.ctypes.data % 16 == 0 for value in params.values())
 
     def activations(self, x):
         self.calls += 1
-        moved = self.moved(x)
+        moved = not BACK and self.moved(x, self.calls)
         for name, y in super().activations(x).items():
-            if name == LAYER and moved and "/exact" not in self.network.name:
-                y = y * np.float32(1.001) if WAY.endswith(", by far") else nudged(y)
-            if name == LAYER and moved and WAY.endswith(", even exactly"):
-                y = nudged(y)
-            yield name, y
+            yield name, self.other(y) if name == PLACE and moved else y
 
-    def moved(self, x):
+    def backward(self, x, **given):
+        self.calls_back += 1
+        done = super().backward(x, **given)
+        if not (BACK and self.moved(x, self.calls_back)):
+            return done
+        return done._replace(gradients={**done.gradients, PLACE: self.other(done.gradients[PLACE])})
+
+    def other(self, y):
+        if "/exact" not in self.network.name:
+            return y * np.float32(1.001) if WAY.endswith(", by far") else nudged(y)
+        return nudged(y) if WAY.endswith(", even exactly") else y
+
+    def moved(self, x, calls):
         if WAY.startswith("second call"):
-            return self.calls > 1
+            return calls > 1
         if WAY.startswith("process"):  # the second that is started says so
             return NUMBER > 1
         if WAY.startswith("batch size"):

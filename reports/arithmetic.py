@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from ..checks.conditions import outcome as outcomes
 from ..checks.conditions.condition import CUDA, PLAIN, Condition
 from ..checks.conditions.outcome import Outcome
 from ..checks.finding import Finding, Status
+from ..impls.find import name_and_setting
 from . import arithmetic_plots, files, parity, plots
 from .claims_sources import escape
 from .findings_file import Findings
@@ -61,8 +63,8 @@ def able(back: Grid) -> Grid:
 
 def parted(name: str) -> tuple[str, str]:
     """An implementation and the condition that it ran under."""
-    impl, at, condition = name.rpartition("@")
-    return (impl, condition) if at else (name, PLAIN)
+    impl, condition = name_and_setting(name)
+    return impl, condition or PLAIN
 
 
 def place(name: str) -> int:
@@ -168,10 +170,12 @@ def claims(findings: Sequence[Finding], summed: Grid, back: Grid) -> Iterator[st
         )
     fewer = [o for row in summed.values() for o in row.values() if o.reduced]
     if fewer:
-        low, high = min(o.share for o in fewer), max(o.share for o in fewer)
+        far = [o.share for o in fewer if math.isfinite(o.share)]
+        beyond = f"; {len(fewer) - len(far)} overflow" if len(far) < len(fewer) else ""
+        how = f": {min(far):,.0f} to {max(far):,.0f} times{beyond}" if far else beyond
         yield (
-            f"- Fewer bits on purpose, {len(fewer)} runs, leave the bound by far: {low:,.0f} to {high:,.0f} times. What passes "
-            "the gate was not computed so."
+            f"- Fewer bits on purpose, {len(fewer)} runs, leave float32's bound by far{how}. What passes the gate was not "
+            "computed so. Each layer of theirs is within the bound of its own format."
         )
     gpu = [o for name, row in summed.items() for o in row.values() if on_gpu_only(name)]
     if gpu and all(o.status is Status.UNSUPPORTED for o in gpu):
@@ -267,8 +271,8 @@ def cell(outcome: Outcome | None) -> str:
         return ""
     if outcome.status is Status.UNSUPPORTED:
         return as_cell(outcome.reason)
-    bits = "same bits" if outcome.same_bits else f"{arithmetic_plots.rounded(outcome.ulps)} ulp"
-    used = f"{bits}, {percent(outcome.share)}" if outcome.asked else ""
+    share = percent(outcome.share) if math.isfinite(outcome.share) else "out of any bound"
+    used = f"{arithmetic_plots.distance(outcome)}, {share}" if outcome.asked else ""
     return used if outcome.status in (Status.PASS, Status.KNOWN) else f"**{outcome.status}** {used}".strip()
 
 
@@ -281,8 +285,8 @@ def moves(summed: Grid) -> str:
             o.first,
             f"{o.layers} of {o.asked}",
             percent(o.moved),
-            f"{o.ulps:,.0f}",
-            percent(o.share),
+            f"{o.ulps:,.0f}" if math.isfinite(o.ulps) else "not finite",
+            percent(o.share) if math.isfinite(o.share) else "out of any bound",
             explained(o.why),
         )
         for name, row in summed.items()
@@ -338,7 +342,16 @@ def on_gpu(summed: Grid, back: Grid) -> str:
 def reduced(summed: Grid) -> str:
     """Modes of fewer bits: how far from the bounds."""
     lines = [
-        (f"`{impl}`", f"`{name}`", o.arithmetic or condition.arithmetic, times(o), percent(o.moved), f"{o.status}")
+        (
+            f"`{impl}`",
+            f"`{name}`",
+            o.arithmetic or condition.arithmetic,
+            times(o),
+            percent(o.moved),
+            percent(o.fewer) if o.asked else "",
+            f"{o.beyond:,.0f}" if o.asked else "",
+            f"{o.status}",
+        )
         for name, row in summed.items()
         if (condition := about(name)) and condition.reduced and not condition.cuda
         for impl, o in row.items()
@@ -349,9 +362,20 @@ def reduced(summed: Grid) -> str:
         "Modes that compute in fewer bits, run for real. A gate that they pass is worth nothing: each has to leave float32's "
         "bound somewhere, or it fails here as a mode that was not on. A library that may round operands to fewer bits does so "
         "only where the processor has the instructions; where it has not, as the mode itself tells, the products are float32's. "
-        "And it may keep single layers in float32 all the same: which, the probe says."
+        "And it may keep single layers in float32 all the same: which, the probe says. What a mode gives is held to the bound of "
+        "its own format, layer by layer, from what each layer was fed (`checks/conditions/fewer.py`); *beyond its range* counts "
+        "numbers that the format cannot hold, or whose squares it cannot, as LRN's in float16, which no bound judges."
     )
-    headers = ("implementation", "mode", "arithmetic", "times the bound, at most", "numbers that move, at most", "")
+    headers = (
+        "implementation",
+        "mode",
+        "arithmetic",
+        "times float32's bound, at most",
+        "numbers that move, at most",
+        "of its format's bound",
+        "numbers beyond its range",
+        "",
+    )
     return f"## Fewer bits\n\n{text}\n\n{table(lines, headers)}"
 
 
@@ -359,7 +383,9 @@ def times(outcome: Outcome) -> str:
     """How many times over the bound; a mode that computes exactly here stays within it."""
     if outcome.status is Status.UNSUPPORTED:
         return as_cell(textwrap.shorten(outcome.reason, 120, placeholder=" ..."))
-    return f"{outcome.share:,.0f}" if outcome.reduced else f"exact here: {percent(outcome.share)} of it"
+    if outcome.reduced:
+        return f"{outcome.share:,.0f}" if math.isfinite(outcome.share) else "overflows"
+    return f"exact here: {percent(outcome.share)} of it"
 
 
 def method(found: Findings) -> str:
@@ -374,8 +400,9 @@ def method(found: Findings) -> str:
   the decisions that the run itself took where a ReLU or a maximum lies within rounding of its kink (`checks/gradients/`).
 - Weights and images of integers make every sum exact in any order: there the oracle's bits are required, forward and back,
   whatever the condition. Transforms in place of sums are exact in none; conditions that bring them back are KNOWN for it.
-- A condition has to show that it is on: what the framework says of its threads, of oneDNN, of TF32 is read back under it, and a
-  condition that did not take effect is BLIND, not PASS.
+- A condition has to show that it is on: what the framework says of its threads, of oneDNN, of TF32, of its compiler or of where
+  maps lie is read back under it, and what did not take effect is BLIND, not PASS. A mode of fewer bits shows it by its numbers.
+  Of an environment variable or a flag of XLA that a library only reads, that the process has it is all that is shown.
 - `unaligned` hands weights and images over off the boundary. PyTorch computes on the images where they lie; TensorFlow and JAX
   copy what they are given, and so show only that they do. `unaligned-weights` moves PyTorch's own parameters.
 - Why bits part is a table with sources (`checks/conditions/reasons.py`); what is not known is called so."""

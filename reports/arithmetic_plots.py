@@ -71,8 +71,15 @@ def words(outcome: Outcome) -> str:
     if not outcome.asked:
         return outcome.status.value
     if outcome.reduced and outcome.share > 1:
-        return f"{rounded(outcome.share)} x bound"
-    return "same bits" if outcome.same_bits else f"{rounded(outcome.ulps)} ulp"
+        return f"{rounded(outcome.share)} x bound" if math.isfinite(outcome.share) else "overflows"
+    return distance(outcome)
+
+
+def distance(outcome: Outcome) -> str:
+    """How far the bits are from the plain run's."""
+    if outcome.same_bits:
+        return "same bits"
+    return f"{rounded(outcome.ulps)} ulp" if math.isfinite(outcome.ulps) else "not finite"
 
 
 def rounded(value: float) -> str:

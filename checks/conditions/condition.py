@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ...impls.find import Target
@@ -81,7 +81,7 @@ def conditions_of(impl: str, device: str) -> list[Condition]:
 
 
 def select(impls: Iterable[str], device: str, wanted: Iterable[str]) -> dict[str, list[Condition]]:
-    """The conditions of each implementation, those named or all; the plain run always. KeyError for an unknown name."""
+    """Each implementation's conditions, those named or all, and what they are compared with. KeyError for an unknown name."""
     all_of = {impl: conditions_of(impl, device) for impl in impls}
     known = list(dict.fromkeys(condition.name for conditions in all_of.values() for condition in conditions))
     wanted = list(wanted)
@@ -89,9 +89,15 @@ def select(impls: Iterable[str], device: str, wanted: Iterable[str]) -> dict[str
         if name not in known:
             raise KeyError(f"unknown condition {name!r}{nearest(name, known)} There are: {', '.join(known)}")
     return {
-        impl: [c for c in conditions if not wanted or c.name in wanted or c.name == PLAIN]
+        impl: [c for c in conditions if not wanted or c.name in {PLAIN, *needed(wanted, conditions, device)}]
         for impl, conditions in all_of.items()
     }
+
+
+def needed(wanted: Sequence[str], conditions: Iterable[Condition], device: str) -> list[str]:
+    """Those named, and the GPU's own run, with which one that means something there only is compared."""
+    on_gpu = device != CUDA and any(c.cuda and c.name in wanted for c in conditions)
+    return [*wanted, CUDA] if on_gpu else list(wanted)
 
 
 def under(target: Target, condition: Condition) -> Target:

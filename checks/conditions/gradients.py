@@ -18,7 +18,7 @@ from ..truth import Truth
 from . import reasons
 from .baseline import Baseline
 from .condition import Condition
-from .verdicts import EXPECTED, same, verdict
+from .verdicts import EXPECTED, Measured, same, verdict
 
 Array = np.ndarray
 LARGE = "condition-gradient-large"
@@ -51,8 +51,12 @@ def of_gradient(name: str, got: Array, plain: Array, again: Array | None, had: G
     for whose, array in (("", got), ("the plain run: ", plain)):
         if problem := compare.unlike(array, had.side.shape(name)):
             return Finding(Status.FAIL, name, EXPECTED, whose + problem)
-    moved = compare.bitwise(got, plain.astype(np.float64))
-    return verdict(name, moved, had.flow.holds(name, got), None, condition, again is None or same(again, got), False)
+    measured = Measured(
+        moved=compare.bitwise(got, plain.astype(np.float64)),
+        end_to_end=had.flow.holds(name, got),
+        repeated=again is None or same(again, got),
+    )
+    return verdict(name, measured, condition)
 
 
 def why(name: str, recording: Recording, base: Baseline, had: Given, condition: Condition) -> str:

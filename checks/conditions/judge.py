@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -14,10 +15,10 @@ from ..precision import judge as precision
 from ..recording import AGAIN, BATCH, Recording
 from ..structure import missing
 from ..truth import Truth
-from . import gradients, outcome, reasons
+from . import fewer, gradients, outcome, reasons
 from .baseline import Baseline
 from .condition import Condition
-from .verdicts import AS_PLAIN, EXPECTED, same, verdict
+from .verdicts import AS_PLAIN, EXPECTED, Measured, same, verdict
 
 Array = np.ndarray
 
@@ -26,39 +27,60 @@ def real(recording: Recording, base: Baseline, condition: Condition) -> Iterator
     """Real numbers: the plain run's bits where the condition must keep them, within the end-to-end bound everywhere.
 
     A layer that was fed the very bits that the plain run fed to it is held to its own, narrower bound as well. What else
-    was fed is not judged alone: it would take the oracle once more for each condition.
+    was fed is judged alone in modes of fewer bits only: it takes the oracle once more for each condition.
     """
     run = AGAIN if condition.name == AGAIN else BATCH
     truth = base.truth
-    got_before: Array | None = truth.x
-    for layer in truth.network.layers:
+    fed: Array | None = truth.x
+    for layer, _, shape in truth.network.walk():
         got, plain = recording.run(run).get(layer.name), base.recording.run().get(layer.name)
         if got is not None and plain is not None:
-            fed_alike = base.inputs[layer.name] is not None and same(got_before, base.inputs[layer.name])
-            yield of_layer(layer, got, plain, base, condition, fed_alike, recording.run(AGAIN).get(layer.name))
-        got_before = got
+            yield of_layer(layer, fed, got, plain, recording.run(AGAIN).get(layer.name), base, condition)
+        fed = exact.recordable(got, (len(truth.x), *shape))
     yield from missing(recording, truth, run)
+    if run != AGAIN:
+        yield from missing(recording, truth, AGAIN)
 
 
 def of_layer(
-    layer: Layer, got: Array, plain: Array, base: Baseline, condition: Condition, fed_alike: bool, again: Array | None
+    layer: Layer,
+    fed: Array | None,
+    got: Array,
+    plain: Array,
+    again: Array | None,
+    base: Baseline,
+    condition: Condition,
 ) -> Finding:
-    """What one layer gave under the condition."""
+    """What one layer gave under the condition. fed: None where that was not finite, or not given."""
     want = base.truth.trace[layer.name]
     for whose, array in (("", got), ("the plain run: ", plain)):
         if problem := compare.unlike(array, want.shape):
             return Finding(Status.FAIL, layer.name, EXPECTED, whose + problem)
-    end_to_end = compare.within(got, want, base.truth.tolerances[layer.name])
-    moved = compare.bitwise(got, plain.astype(np.float64))
-    alone, plain_alone = None, None
-    if fed_alike and not moved.ok and (bound := base.layer_alone(layer)):
+    measured = Measured(
+        moved=compare.bitwise(got, plain.astype(np.float64)),
+        end_to_end=compare.within(got, want, base.truth.tolerances[layer.name]),
+        repeated=again is None or same(again, got),
+    )
+    if condition.reduced:
+        measured = in_its_format(layer, fed, got, measured, base, condition)
+    elif same(fed, base.inputs[layer.name]) and not measured.moved.ok and (bound := base.layer_alone(layer)):
         alone, plain_alone = compare.within(got, *bound), compare.within(plain, *bound)
-    as_plain = alone is not None and plain_alone is not None and not (alone.ok or plain_alone.ok)
-    repeated = again is None or same(again, got)
-    finding = verdict(layer.name, moved, end_to_end, alone, condition, repeated, as_plain)
-    hint = "" if moved.ok else reasons.why(base.impl, condition.name, layer, base.device)
+        measured = replace(measured, alone=alone, plain_alone=plain_alone)
+    finding = verdict(layer.name, measured, condition)
+    hint = "" if measured.moved.ok else reasons.why(base.impl, condition.name, layer, base.device)
     known = f"{finding.hint}; {hint}" if hint and finding.hint == AS_PLAIN else finding.hint
     return replace(finding, source=layer.source, hint=known or hint)
+
+
+def in_its_format(
+    layer: Layer, fed: Array | None, got: Array, measured: Measured, base: Baseline, condition: Condition
+) -> Measured:
+    """Held to the bound of the format that the mode declares, where what the layer was fed is known."""
+    if fed is None:
+        return measured
+    form = fewer.FORMATS[condition.arithmetic]
+    outcome, beyond = fewer.judged(layer, base.truth.params, fed, got, form)
+    return replace(measured, fewer=outcome, beyond=beyond)
 
 
 def in_exact(recording: Recording, base: Baseline, condition: Condition) -> Iterator[Finding]:
@@ -110,9 +132,15 @@ def on_purpose(finding: Finding, read: frozenset[str], condition: Condition) -> 
     return replace(finding, status=Status.FAIL, hint=wanted)
 
 
+# What frameworks raise where an operation, or a kernel of it, is not there in a type.
+NO_OPERATION = re.compile(
+    r"activations\(\) raised (NotImplementedError|NotFoundError|.*not implemented for '(Half|BFloat16)')"
+)
+
+
 def without_operation(finding: Finding, condition: Condition) -> Finding:
-    """A framework need not have every operation in every type: what raised there could not be asked."""
-    if finding.status is not Status.ERROR or " raised " not in finding.got:
+    """A framework need not have every operation in every type: one that it has not could not be asked. No other exception."""
+    if finding.status is not Status.ERROR or not NO_OPERATION.search(finding.got):
         return finding
     return replace(finding, status=Status.UNSUPPORTED, hint=f"no such operation in {condition.arithmetic}")
 

@@ -96,6 +96,14 @@ class Session:
             target, condition = self.asked[job.target.name]
             if target.name in self.no_gpu:
                 yield self.unsupported(target, condition, self.no_gpu[target.name])
+        yield from self.left_over()
+
+    def left_over(self) -> Iterator[Finding]:
+        """What was never compared, because what it is compared with did not come."""
+        for (name, stimulus), those in self.early.items():
+            for recording in those:
+                found = Finding(Status.ERROR, expected=f"a run of {name} to compare with", got="none")
+                yield self.filled(found, *self.asked[recording.impl], stimulus)
 
     def judged(self, jobs: Sequence[pool.Job]) -> Iterator[Finding]:
         with contextlib.closing(pool.recordings(jobs, self.seed, self.timeout, self.at_once)) as incoming:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..compare import Comparison
@@ -15,49 +18,88 @@ EXPECTED = "numbers within their bound"
 AS_PLAIN = "over the layer's own bound as the plain run is, which `verify --check local-large` judges"
 
 
-def verdict(
-    layer: str,
-    moved: Comparison,
-    end_to_end: Comparison,
-    alone: Comparison | None,
-    condition: Condition,
-    repeated: bool,
-    as_plain: bool,
-) -> Finding:
-    """moved: from the plain run's bits. end_to_end, alone: within the bounds? repeated: the same bits when run again?
+@dataclass(frozen=True)
+class Measured:
+    """moved: from the plain run's bits. end_to_end: within the bound from the network's input? repeated: the same when run again?
 
-    as_plain: is the plain run over the layer's own bound too? Then that is not the condition's doing.
+    alone, plain_alone: within the layer's own bound, where it was fed what the plain run fed to it, here and in the plain run?
+    fewer: in a mode of fewer bits, within that format's bound, from what the layer was fed; None where that was not finite.
+    beyond: how many numbers lie beyond that format's range.
     """
-    outcomes = [end_to_end] if alone is None or as_plain else [end_to_end, alone]
-    worst = max(outcomes, key=lambda one: np.inf if one.share is None else one.share)
-    held = all(one.ok for one in outcomes)
-    numbers = {"ulps": moved.ulps or 0.0, "moved": moved.wrong / moved.size, "end_to_end": end_to_end.share or 0.0}
-    if alone is not None:
-        numbers["alone"] = alone.share or 0.0
 
-    def found(status: Status, expected: str, got: str, share: float | None, hint: str = "") -> Finding:
-        return Finding(status, layer, expected, got, share, hint=hint, numbers=numbers)
+    moved: Comparison
+    end_to_end: Comparison
+    alone: Comparison | None = None
+    plain_alone: Comparison | None = None
+    fewer: Comparison | None = None
+    beyond: int = 0
+    repeated: bool = True
 
-    if not held and not condition.reduced:
-        return found(Status.FAIL, EXPECTED, worst.got, worst.share)
-    if condition.repeats and not repeated:
-        return found(Status.FAIL, "the same bits when run twice under it", "others", worst.share)
-    if condition.keeps and not moved.ok:
-        return found(Status.FAIL, "the plain run's bits", moved.got, moved.share)
-    if not held:
-        hint = f"{outcome.REDUCED}{condition.arithmetic}, as it was set to"
-        return found(Status.KNOWN, EXPECTED, worst.got, worst.share, hint)
-    if as_plain:
-        return found(Status.KNOWN, EXPECTED, f"{bits(moved)}; {worst.got}", worst.share, AS_PLAIN)
-    expected = "the plain run's bits" if condition.keeps else EXPECTED
-    return found(Status.PASS, expected, f"{bits(moved)}; {worst.got}", worst.share)
+    @property
+    def as_plain(self) -> bool:
+        """Is the plain run over the layer's own bound too? Then that is not the condition's doing."""
+        both = self.alone is not None and self.plain_alone is not None
+        return both and not (self.alone.ok or self.plain_alone.ok)  # type: ignore[union-attr]
+
+    @property
+    def asked(self) -> list[Comparison]:
+        return [self.end_to_end] if self.alone is None or self.as_plain else [self.end_to_end, self.alone]
+
+    @property
+    def held(self) -> bool:
+        return all(one.ok for one in self.asked)
+
+    @property
+    def worst(self) -> Comparison:
+        return max(self.asked, key=lambda one: math.inf if one.share is None else one.share)
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """What reports tabulate; what is not finite is infinite here, and left out of JSON."""
+        far = {"ulps": self.moved.ulps, "end_to_end": self.end_to_end.share}
+        far |= {"alone": self.alone.share} if self.alone else {}
+        far |= {"fewer": self.fewer.share} if self.fewer else {}
+        found = {name: math.inf if value is None else value for name, value in far.items()}
+        return {**found, "moved": self.moved.wrong / self.moved.size, "beyond": float(self.beyond)}
+
+
+def verdict(name: str, measured: Measured, condition: Condition) -> Finding:
+    """The first that is wrong, or what was measured."""
+    worst, fewer = measured.worst, measured.fewer
+
+    def found(status: Status, expected: str, one: Comparison, got: str = "", hint: str = "") -> Finding:
+        return Finding(status, name, expected, got or one.got, one.share, hint=hint, numbers=measured.numbers)
+
+    if not measured.held and not condition.reduced:
+        return found(Status.FAIL, EXPECTED, worst)
+    if condition.reduced and fewer is not None and not fewer.ok:
+        return found(Status.FAIL, f"numbers within {condition.arithmetic}'s bound, from what the layer was fed", fewer)
+    if condition.repeats and not measured.repeated:
+        return found(Status.FAIL, "the same bits when run twice under it", worst, "others")
+    if condition.keeps and not measured.moved.ok:
+        return found(Status.FAIL, "the plain run's bits", measured.moved)
+    if not measured.held:
+        return found(Status.KNOWN, EXPECTED, worst, hint=f"{outcome.REDUCED}{condition.arithmetic}, {within(measured)}")
+    got = f"{bits(measured.moved)}; {worst.got}"
+    if measured.as_plain:
+        return found(Status.KNOWN, EXPECTED, worst, got, AS_PLAIN)
+    return found(Status.PASS, "the plain run's bits" if condition.keeps else EXPECTED, worst, got)
+
+
+def within(measured: Measured) -> str:
+    """Where a mode of fewer bits leaves a layer in its own bound."""
+    if measured.fewer is None:
+        return "as it was set to; fed what overflowed before it"
+    beyond = f", {measured.beyond} numbers beyond its range" if measured.beyond else ""
+    return f"as it was set to; {measured.fewer.share or 0.0:.0%} of that format's bound{beyond}"
 
 
 def bits(moved: Comparison) -> str:
     """How the bits compare with the plain run's, in words."""
     if moved.ok:
         return "the plain run's bits"
-    return f"{moved.wrong / moved.size:.2%} of the numbers moved, {moved.ulps:.0f} ulp at most"
+    far = "not finite" if moved.ulps is None else f"{moved.ulps:.0f} ulp at most"
+    return f"{moved.wrong / moved.size:.2%} of the numbers moved, {far}"
 
 
 def same(one: Array | None, other: Array | None) -> bool:

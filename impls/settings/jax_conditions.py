@@ -18,11 +18,12 @@ POOL = "tf_XLAEigen"  # as XLA names the threads that it computes with
 
 
 def flags() -> dict[str, str]:
-    """Threads counted by their name where the system tells; what XLA was given."""
+    """Threads counted by their name where the system tells; what XLA was given, each flag by its name."""
+    given = (flag.lstrip("-").partition("=") for flag in os.environ.get("XLA_FLAGS", "").split())
     return {
         "threads": str(counted() or os.environ.get("PJRT_NPROC", "all")),
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "precision": str(jax.config.jax_default_matmul_precision),
+        **{name: value for name, _, value in given},
     }
 
 

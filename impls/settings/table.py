@@ -79,8 +79,22 @@ SETTINGS: tuple[Setting, ...] = (
         {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
         shows={"instructions": "AVX2"},
     ),
-    Setting("isa-avx2", TENSORFLOW, AVX2, "tensorflow_conditions", {"ONEDNN_MAX_CPU_ISA": "AVX2"}),
-    Setting("isa-avx2", JAX, AVX2, "jax_conditions", {"XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}),
+    Setting(
+        "isa-avx2",
+        TENSORFLOW,
+        AVX2,
+        "tensorflow_conditions",
+        {"ONEDNN_MAX_CPU_ISA": "AVX2"},
+        shows={"onednn_max_isa": "AVX2"},
+    ),
+    Setting(
+        "isa-avx2",
+        JAX,
+        AVX2,
+        "jax_conditions",
+        {"XLA_FLAGS": "--xla_cpu_max_isa=AVX2"},
+        shows={"xla_cpu_max_isa": "AVX2"},
+    ),
     Setting(
         "unaligned-weights",
         ("torch",),
@@ -103,6 +117,7 @@ SETTINGS: tuple[Setting, ...] = (
         "cuDNN for the gradients of convolutions too, as PyTorch has it",
         "torch_conditions",
         cuda=True,
+        shows={"cudnn_gradients": "True"},
     ),
     *(
         Setting("deterministic-off", impls, "kernels that may add in any order", file, cuda=True, shows=shows)
@@ -118,6 +133,7 @@ SETTINGS: tuple[Setting, ...] = (
         "jax_conditions",
         {"XLA_FLAGS": "--xla_gpu_deterministic_ops=false"},
         cuda=True,
+        shows={"xla_gpu_deterministic_ops": "false"},
     ),
     Setting(
         "autotune-on",
@@ -126,6 +142,7 @@ SETTINGS: tuple[Setting, ...] = (
         "jax_conditions",
         {"XLA_FLAGS": "--xla_gpu_autotune_level=4"},
         cuda=True,
+        shows={"xla_gpu_autotune_level": "4"},
     ),
     *(
         Setting("tf32-on", impls, "TF32", file, arithmetic="tf32", cuda=True, shows=shows, permits=True)
@@ -198,12 +215,27 @@ SETTINGS: tuple[Setting, ...] = (
         permits=True,
         on_cuda="tf32",
     ),
-    Setting("compile", ("torch",), "torch.compile: one function for all outputs, one for the loss", file="torch"),
-    Setting("channels-last", ("torch",), "maps and kernels in memory as N, H, W, C", file="torch"),
+    Setting(
+        "compile",
+        ("torch",),
+        "torch.compile: one function for all outputs, one for the loss",
+        file="torch",
+        shows={"compiler": "inductor"},
+    ),
+    Setting(
+        "channels-last",
+        ("torch",),
+        "maps and kernels in memory as N, H, W, C",
+        file="torch",
+        shows={"memory": "channels last"},
+    ),
     *(
-        Setting(name, impls, about, file)
+        Setting(name, impls, about, file, shows={"compiler": compiler})
         for impls, file in ((("tf_nn",), "tf_nn"), (("keras", "keras_ops"), "keras"))
-        for name, about in (("graph", "tf.function"), ("xla", "tf.function(jit_compile=True)"))
+        for name, about, compiler in (
+            ("graph", "tf.function", "Grappler"),
+            ("xla", "tf.function(jit_compile=True)", "XLA"),
+        )
     ),
 )
 

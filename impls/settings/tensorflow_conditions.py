@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ def flags() -> dict[str, str]:
         "onednn": str(_pywrap_util_port.IsMklEnabled()),
         "tf32": str(tf.config.experimental.tensor_float_32_execution_enabled()),
         "deterministic": str(config.is_op_determinism_enabled()),
+        "onednn_max_isa": os.environ.get("ONEDNN_MAX_CPU_ISA", "all"),
     }
 
 

@@ -27,6 +27,7 @@ def flags() -> dict[str, str]:
         "tf32": str(torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32),
         "deterministic": str(torch.are_deterministic_algorithms_enabled()),
         "cudnn_benchmark": str(torch.backends.cudnn.benchmark),
+        "cudnn_gradients": str(not implementation.DIRECT_GRADIENTS),
     }
 
 

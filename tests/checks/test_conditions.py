@@ -12,7 +12,7 @@ import pytest
 from harness import SUPPORT
 
 from alexnet_parity.checks import running
-from alexnet_parity.checks.conditions import condition, gradients, judge, outcome, pool, reasons
+from alexnet_parity.checks.conditions import condition, fewer, gradients, judge, outcome, pool, reasons
 from alexnet_parity.checks.conditions.baseline import Baseline
 from alexnet_parity.checks.conditions.condition import AGAIN, CUDA, PLAIN, Condition
 from alexnet_parity.checks.conditions.reasons import Reason
@@ -49,11 +49,13 @@ def exact_truth():
     return Truth(stimuli.stimulus(variants.variant("paper-thin"), "exact", 0))
 
 
-def recorded(truth, again=True, **changes):
-    """A recording by NumPy in float32; changes: layer to a function of its output (what follows is left as it was)."""
+def recorded(truth, again=None, **changes):
+    """A recording by NumPy in float32; changes: layer to a function of its output (what follows is left as it was).
+
+    again: the second run, if it is not the same as the first.
+    """
     run = {name: changes.get(name, lambda y: y)(y) for name, y in truth.single.items()}
-    runs = {BATCH: run, SECOND: dict(truth.single) if again is True else again}
-    return Recording("numpy", "paper-thin", truth.stimulus.name, runs={k: v for k, v in runs.items() if v})
+    return Recording("numpy", "paper-thin", truth.stimulus.name, runs={BATCH: run, SECOND: dict(again or run)})
 
 
 def judged(truth, base, other, **conditions):
@@ -80,7 +82,7 @@ def test_one_number_one_ulp_away_is_measured_and_fails_only_where_bits_must_stay
         y[1, 3, 4, 5] = up(y[1, 3, 4, 5])
         return y
 
-    other = recorded(truth, again=None, conv2=one)
+    other = recorded(truth, conv2=one)
     found = judged(truth, recorded(truth), other)["conv2"]
     assert found.status is Status.PASS
     assert found.numbers["ulps"] == 1
@@ -93,13 +95,13 @@ def test_one_number_one_ulp_away_is_measured_and_fails_only_where_bits_must_stay
 
 
 def test_a_layer_fed_other_bits_is_judged_end_to_end_only(truth):
-    found = judged(truth, recorded(truth), recorded(truth, again=None, conv2=up, relu2=up, norm2=up))
+    found = judged(truth, recorded(truth), recorded(truth, conv2=up, relu2=up, norm2=up))
     assert "alone" in found["conv2"].numbers
     assert "alone" not in found["relu2"].numbers
 
 
 def test_numbers_beyond_the_bound_fail_whatever_is_asked(truth):
-    other = recorded(truth, again=None, fc7=lambda y: y * np.float32(1.01))
+    other = recorded(truth, fc7=lambda y: y * np.float32(1.01))
     found = judged(truth, recorded(truth), other)["fc7"]
     assert found.status is Status.FAIL
     assert found.error_over_bound > 1
@@ -107,7 +109,7 @@ def test_numbers_beyond_the_bound_fail_whatever_is_asked(truth):
 
 
 def test_nan_fails(truth):
-    other = recorded(truth, again=None, fc7=lambda y: y * np.float32(np.nan))
+    other = recorded(truth, fc7=lambda y: y * np.float32(np.nan))
     found = judged(truth, recorded(truth), other, arithmetic="float32")["fc7"]
     assert found.status is Status.FAIL
     assert "not finite" in found.got
@@ -120,12 +122,12 @@ def test_what_the_plain_run_departs_in_too_is_known_not_the_conditions_fault(tru
     def farther(y):
         return far(far(y))
 
-    found = judged(truth, recorded(truth, relu1=far), recorded(truth, again=None, relu1=farther))["relu1"]
+    found = judged(truth, recorded(truth, relu1=far), recorded(truth, relu1=farther))["relu1"]
     assert found.status is Status.KNOWN
     assert found.hint == judge.AS_PLAIN
-    found = judged(truth, recorded(truth), recorded(truth, again=None, relu1=farther))["relu1"]
+    found = judged(truth, recorded(truth), recorded(truth, relu1=farther))["relu1"]
     assert found.status is Status.FAIL
-    found = judged(truth, recorded(truth, relu1=far), recorded(truth, again=None, relu1=farther), keeps=True)["relu1"]
+    found = judged(truth, recorded(truth, relu1=far), recorded(truth, relu1=farther), keeps=True)["relu1"]
     assert found.status is Status.FAIL
 
 
@@ -137,29 +139,105 @@ def test_a_condition_must_repeat_itself_unless_it_says_that_it_may_not(truth):
     assert judged(truth, recorded(truth), other, repeats=False)["fc8"].status is Status.PASS
 
 
+def test_a_second_run_that_crashes_is_no_repetition(truth):
+    other = recorded(truth)
+    del other.runs[SECOND]
+    other.errors["again"] = "activations() raised RuntimeError: out of memory"
+    found = judged(truth, recorded(truth), other)["conv1"]
+    assert (found.status, "out of memory" in found.got) == (Status.ERROR, True)
+
+
+def test_nan_is_summed_up_as_not_finite(truth):
+    found = judged(truth, recorded(truth), recorded(truth, fc7=lambda y: y * np.float32(np.nan)))
+    summed = outcome.of(list(found.values()))
+    assert summed.text == "FAIL   1 of 24 layers move from fc7 on, not finite; out of any bound"
+    there = [replace(f, numbers={k: v for k, v in f.numbers.items() if np.isfinite(v)}) for f in found.values()]
+    assert outcome.of(there) == summed  # as JSON has it
+
+
 def test_fewer_bits_on_purpose_are_known_beyond_the_bound_and_fail_within_it(truth):
-    coarse = recorded(truth, again=None, fc7=lambda y: y * np.float32(1.01))
+    coarse = recorded(truth, fc7=lambda y: y * np.float32(1.01))
     found = judged(truth, recorded(truth), coarse, arithmetic="bfloat16")
     assert found["fc7"].status is Status.KNOWN
-    assert found["fc7"].hint == "computed in bfloat16, as it was set to"
+    assert found["fc7"].hint == "computed in bfloat16, as it was set to; 37% of that format's bound"
     assert "" not in found
     not_on = judged(truth, recorded(truth), recorded(truth), arithmetic="bfloat16")
     assert not_on[""].status is Status.FAIL
     assert "has not taken effect" in not_on[""].hint
 
 
+WRONG = {
+    "zeros": np.zeros_like,
+    "NaN": lambda y: np.full_like(y, np.nan),
+    "noise": lambda y: np.random.default_rng(1).normal(0, y.std(), y.shape).astype(np.float32),
+    "negated": np.negative,
+    "infinite": lambda y: np.full_like(y, np.inf),
+    "a third more": lambda y: y * np.float32(4 / 3),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize("form", ["bfloat16", "float16", "tf32"])
+@pytest.mark.parametrize("layer", ["conv2", "norm1", "pool1", "fc7", "fc8"])
+def test_fewer_bits_excuse_nothing_that_is_wrong(truth, layer, form, wrong):
+    """Whatever it is, it leaves float32's bound; its own format's it must keep."""
+    found = judged(truth, recorded(truth), recorded(truth, **{layer: wrong}), arithmetic=form)[layer]
+    assert found.status is Status.FAIL, found
+    assert found.expected == f"numbers within {form}'s bound, from what the layer was fed"
+
+
+@pytest.mark.parametrize("form", ["bfloat16", "float16", "tf32"])
+def test_a_network_of_fewer_bits_keeps_each_layer_within_its_formats_bound(truth, form):
+    """Weights and every layer's output rounded; LRN computed wholly so in float16 and bfloat16."""
+    kind = fewer.FORMATS[form]
+    params = {name: kind.rounded(value.astype(np.float64)) for name, value in truth.params.items()}
+    x, run = truth.x.astype(np.float64), {}
+    for layer in truth.network.layers:
+        x = kind.rounded(oracle.apply(layer, params, kind.rounded(x)))
+        run[layer.name] = x.astype(np.float32)
+    other = Recording("numpy", "paper-thin", "large", runs={BATCH: run, SECOND: run})
+    found = judged(truth, recorded(truth), other, arithmetic=form)
+    assert [f.line() for f in found.values() if not f.good()] == []
+    shares = {name: f.numbers["fewer"] for name, f in found.items()}
+    assert 0 < max(shares.values()) < 1
+    assert shares["conv2"] > 0.01
+
+
+def test_what_a_format_cannot_hold_is_counted_and_not_judged_and_neither_is_what_it_is_fed_to(truth):
+    """LRN in float16: squares beyond 65,504 overflow, in TensorFlow in all maps of that pixel."""
+    tall = np.abs(truth.single["relu1"]).max(axis=1, keepdims=True) > 300
+
+    def overflown(y):
+        return np.where(tall, np.float32(np.nan), y)
+
+    coarse = {"norm1": overflown, "pool1": lambda y: y * np.float32(np.nan)}
+    found = judged(truth, recorded(truth), recorded(truth, **coarse), arithmetic="float16")
+    assert found["norm1"].status is Status.KNOWN
+    assert found["norm1"].numbers["beyond"] >= tall.sum() * 16
+    assert "numbers beyond its range" in found["norm1"].hint
+    assert found["pool1"].hint == "computed in float16, as it was set to; fed what overflowed before it"
+    in_bfloat16 = judged(truth, recorded(truth), recorded(truth, **coarse), arithmetic="bfloat16")
+    assert in_bfloat16["norm1"].status is Status.FAIL  # whose range is float32's
+    summed = outcome.of(list(found.values()))
+    assert (summed.ulps, summed.share) == (np.inf, np.inf)
+    assert summed.beyond > 0
+
+
 def test_an_operation_that_a_type_has_not_is_told_not_failed_and_only_then(truth):
-    cut_short = recorded(truth, again=None, conv1=lambda y: y * np.float32(1.01))
+    cut_short = recorded(truth, conv1=lambda y: y * np.float32(1.01))
     for name in truth.network.names()[2:]:
         del cut_short.runs[BATCH][name]
     cut_short.errors[BATCH] = "activations() raised NotImplementedError: no LRN in bfloat16"
     fewer = judged(truth, recorded(truth), cut_short, arithmetic="bfloat16")
     assert (fewer["conv1"].status, fewer["norm1"].status) == (Status.KNOWN, Status.UNSUPPORTED)
     assert judged(truth, recorded(truth), cut_short)["norm1"].status is Status.ERROR
+    for reason in ("build() raised NotImplementedError: x", "activations() raised AttributeError: no matmul"):
+        cut_short.errors[BATCH] = reason
+        assert judged(truth, recorded(truth), cut_short, arithmetic="bfloat16")["norm1"].status is Status.ERROR
 
 
 def test_exact_arithmetic_takes_no_other_bits_under_any_condition(exact_truth):
-    base, other = recorded(exact_truth), recorded(exact_truth, again=None, conv4=up)
+    base, other = recorded(exact_truth), recorded(exact_truth, conv4=up)
     found = judged(exact_truth, base, other)
     assert [f.layer for f in found.values() if not f.good()] == ["conv4"]
     assert len(found) == 23  # softmax has no exact arithmetic
@@ -172,7 +250,7 @@ def test_what_is_missing_or_of_another_shape_is_no_pass(truth):
     cut = recorded(truth, again=None)
     del cut.runs[BATCH]["fc8"], cut.runs[BATCH]["prob"]
     assert judged(truth, recorded(truth), cut)["fc8"].status is Status.ERROR
-    half = recorded(truth, again=None, fc8=lambda y: y[:1])
+    half = recorded(truth, fc8=lambda y: y[:1])
     assert judged(truth, recorded(truth), half)["fc8"].status is Status.FAIL
     assert judged(truth, half, recorded(truth))["fc8"].got.startswith("the plain run: ")
 
@@ -188,7 +266,7 @@ def test_a_condition_that_does_not_show_is_blind():
 def test_a_reason_is_given_where_there_is_one(truth, monkeypatch):
     row = Reason(("numpy",), ("be*",), ("dense",), "it is bent", "https://example.org")
     monkeypatch.setattr(reasons, "REASONS", (row,))
-    found = judged(truth, recorded(truth), recorded(truth, again=None, fc7=up, conv1=up))
+    found = judged(truth, recorded(truth), recorded(truth, fc7=up, conv1=up))
     assert found["fc7"].hint == "it is bent (https://example.org)"
     assert found["conv1"].hint == found["fc6"].hint == ""
 
@@ -220,6 +298,25 @@ def test_those_named_and_the_plain_run():
     assert [c.name for c in chosen["mine.py"]] == [PLAIN, "process"]
     with pytest.raises(KeyError, match="did you mean 'process'"):
         condition.select(["mine.py"], "cpu", ["proces"])
+
+
+def test_what_means_something_on_a_gpu_only_brings_the_gpus_own_run():
+    assert [c.name for c in condition.select(["torch"], "cpu", ["tf32-on"])["torch"]] == [PLAIN, CUDA, "tf32-on"]
+    assert [c.name for c in condition.select(["torch"], "cuda", ["tf32-on"])["torch"]] == [PLAIN, "tf32-on"]
+
+
+def test_a_run_that_nothing_was_compared_with_is_an_error(monkeypatch):
+    target = find.find(MOODY)
+    one = Session([target], condition.select([target.name], "cpu", ["process"]), stimuli=("large",))
+    lonely = Recording(f"{MOODY}@process", "paper-thin", "large")
+    one.early[target.name, "large"].append(lonely)
+    assert [(f.impl, f.status) for f in one.left_over()] == [(f"{MOODY}@process", Status.ERROR)]
+
+
+def test_settings_of_a_framework_show_that_they_are_on():
+    """All but modes of fewer bits, which their numbers show."""
+    silent = [s.name for s in table.SETTINGS if s.impls and not s.shows and s.arithmetic == "float32"]
+    assert silent == []
 
 
 def test_an_implementation_under_a_condition_has_a_name_of_its_own():
@@ -581,7 +678,7 @@ def test_products_exact_here_are_held_to_float32(truth):
     flagged = replace(recorded(truth), flags={"products": "exact here"})
     found = judged(truth, recorded(truth), flagged, arithmetic="bfloat16", permits=True)
     assert {f.status for f in found.values()} == {Status.PASS}
-    far = replace(recorded(truth, again=None, fc7=lambda y: y * np.float32(1.01)), flags=flagged.flags)
+    far = replace(recorded(truth, fc7=lambda y: y * np.float32(1.01)), flags=flagged.flags)
     assert judged(truth, recorded(truth), far, arithmetic="bfloat16", permits=True)["fc7"].status is Status.FAIL
 
 
@@ -633,7 +730,7 @@ def cut(values):
 
 
 def test_an_outcome_is_the_worst_of_its_layers(truth):
-    found = list(judged(truth, recorded(truth), recorded(truth, again=None, conv3=up, fc7=up)).values())
+    found = list(judged(truth, recorded(truth), recorded(truth, conv3=up, fc7=up)).values())
     summed = outcome.of(found)
     assert (summed.status, summed.first, summed.layers, summed.asked) == (Status.PASS, "conv3", 2, 24)
     assert summed.text.startswith("PASS   2 of 24 layers move from conv3 on, ")

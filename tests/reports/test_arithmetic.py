@@ -86,7 +86,7 @@ def test_the_summary_comes_first_and_counts():
     assert "2 of 2 layers' outputs" in head
     assert "must not change a bit: 1 of 1 runs" in head
     assert "uses at most **30 %** of the bound; the plain runs use 12 %" in head
-    assert "leave the bound by far: 4,321 to 4,321 times" in head
+    assert "leave float32's bound by far: 4,321 to 4,321 times. " in head
     assert "On a GPU nothing was run here" in head
 
 

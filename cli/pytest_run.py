@@ -115,7 +115,8 @@ def shared(place: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     while not done.exists():
         if claimed(claim):
             try:
-                files.write(done, json.dumps(whole(make)))
+                if not done.exists():  # another may have finished since, and its claim be gone for that
+                    files.write(done, json.dumps(whole(make)))
             finally:
                 claim.unlink(missing_ok=True)  # interrupted: another may take over
         elif not alive(claim):

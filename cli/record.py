@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..checks.traces.pass_names import PASSES
 from . import outputs
 from .main import BAD, GOOD, Usage, named_variant, natural, say, seconds
 from .progress import Progress
@@ -13,8 +14,6 @@ from .progress import Progress
 if TYPE_CHECKING:
     from ..checks.traces.taking import Taking
     from ..checks.traces.trace import Trace
-
-PASSES = ("exact", "large", "photograph", "probe", "special")
 
 
 def add_parser(commands: Any) -> None:

@@ -97,13 +97,22 @@ def find(name: str) -> Target:
     """
     if name.endswith(TRACE):
         return find_trace(name)
-    plain, _, setting = name.rpartition("@")
-    if not plain or "/" in setting or setting.endswith(".py"):
+    plain, setting = name_and_setting(name)
+    if not setting:
         return find_plain(name)
     target, known = find_plain(plain), [setting.name for setting in table.settings_of(plain)]
     if setting not in known:
         raise Unknown(f"no setting {setting!r} of {plain}{nearest(setting, known)} There are: {', '.join(known)}")
     return replace(target, name=name, setting=setting)
+
+
+def name_and_setting(name: str) -> tuple[str, str]:
+    """What stands before the last @ and behind it: an implementation and its setting or condition, "" for none.
+
+    An @ within a file's path (my@dir/mine.py) is part of the path.
+    """
+    plain, _, setting = name.rpartition("@")
+    return (name, "") if not plain or "/" in setting or setting.endswith(".py") else (plain, setting)
 
 
 def find_trace(name: str) -> Target:

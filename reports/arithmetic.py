@@ -67,6 +67,11 @@ def parted(name: str) -> tuple[str, str]:
     return impl, condition or PLAIN
 
 
+def plain(name: str) -> bool:
+    """Is it an implementation as it is?"""
+    return parted(name)[1] == PLAIN
+
+
 def place(name: str) -> int:
     """The plain run's own conditions first, then settings as their table has them; those for a GPU last."""
     own = [condition.name for condition in conditions.OWN if condition.name != CUDA]
@@ -127,9 +132,7 @@ def verdict(found: Findings, summed: Grid, back: Grid) -> str:
 
 def where(found: Findings) -> str:
     """The GPUs that plain runs were on, as the frameworks call them; "" on a CPU."""
-    runs = [
-        flags for run in found.environment["runs"] for name, flags in run["implementations"].items() if "@" not in name
-    ]
+    runs = [flags for run in found.environment["runs"] for name, flags in run["implementations"].items() if plain(name)]
     devices = dict.fromkeys(flags.get("device", "") for flags in runs)
     names = [name.removeprefix("cuda ") for name in devices if name.startswith("cuda")]
     return f", on {' and '.join(names)}" if names else ""
@@ -411,7 +414,7 @@ def method(found: Findings) -> str:
 def environment(found: Findings) -> str:
     """Of the plain runs: versions, devices, flags, digests."""
     runs = [
-        run | {"implementations": {name: flags for name, flags in run["implementations"].items() if "@" not in name}}
+        run | {"implementations": {name: flags for name, flags in run["implementations"].items() if plain(name)}}
         for run in found.environment["runs"]
     ]
     return parity.environment(replace(found, environment=found.environment | {"runs": runs}))

@@ -3,10 +3,12 @@
 A case is right if every number is what IEEE 754 single precision gives step by step (`reference/special_answers.py`). What is
 known to give something else is KNOWN, by a row of `behaviours.py` that says what and why; anything else fails.
 
-**Tolerance.** Sums, means, maxima and what is only handed on are integers or special: no tolerance (a mean of the largest number
-has that of `bounds.py`). LRN and softmax have the bounds of `bounds.py` without its allowance for results that are flushed to
-zero, tanh 16 u of its value; and a result below 2^-126, which is rounded to a multiple of 2^-149, twice that for one or two
-operations. Where the answer is 0, NaN or infinite there is no tolerance.
+**Tolerance.** Sums, means, maxima and what is only handed on are integers or special: no tolerance. (A mean n of 9, 6 or 4
+multiples of 36 comes out as exact by a product with 1/9 or 1/6, rounded, as by a division: the product is off by n u / 2 at
+most, less than half a unit in the last place of n. A mean of the largest number has the bound of `bounds.py`.) LRN and softmax
+have the bounds of `bounds.py` without its allowance for results that are flushed to zero, tanh 16 u of its value; and a result
+below 2^-126, which is rounded to a multiple of 2^-149, twice that for one or two operations. Where the answer is 0, NaN or
+infinite there is no tolerance.
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...impls.find import name_and_setting
 from ...impls.interface import Unsupported
 from ...reference import special_answers, special_values
 from ...reference.mistaken import Computed
-from ...reference.spec import AFFINE, Softmax
+from ...reference.spec import AFFINE, Pool, Softmax
 from ...reference.special_values import LARGEST, Case, Kind
 from .. import bounds, compare
 from ..finding import Finding, Status
@@ -97,7 +100,8 @@ def overflow(recording: Recording, truth: Truth) -> Iterator[Finding]:
 def of_theme(theme: str, recording: Recording, truth: Truth) -> Iterator[Finding]:
     name = truth.stimulus.name.removeprefix(f"{SPECIAL}.")
     run, kind = recording.run(SPECIAL), special_values.kind(name)
-    who = behaviours.Who(fact(run, BY), called(recording.impl).partition("@")[2], fact(run, ON))
+    setting = name_and_setting(called(recording.impl))[1]
+    who = behaviours.Who(fact(run, BY), setting, fact(run, ON))
     if (outputs := run.get(kind.layer.name)) is None:
         yield from missing(recording, truth, SPECIAL)
         return
@@ -179,6 +183,8 @@ def rounding(kind: Kind, y: Array) -> Array:
         return np.zeros_like(y)
     x = np.maximum(kind.x.astype(np.float64), -LARGEST)  # as good as -inf to a softmax, and 0 times it is 0
     most = bounds.local_tolerance(kind.layer, kind.params, x, y)
+    if isinstance(kind.layer, Pool):
+        most = np.where(np.abs(y) > LARGEST / 2, most, 0.0)
     if isinstance(kind.layer, Softmax):
         most = most - bounds.SMALLEST_NORMAL
     if isinstance(kind.layer, Computed):

@@ -13,7 +13,9 @@ from ..recording import Feed, Recording
 from . import container, trace
 from .trace import Trace
 
-LABEL = re.compile(r" \([^()]*\)")  # what `labelled` puts behind an implementation's name
+LABEL = re.compile(
+    r" \([^(),]*(, .*?)?\)(?= ~ |$)"
+)  # what `labelled` puts behind a name; a file's may have brackets too
 
 
 def is_trace(target: Target) -> bool:

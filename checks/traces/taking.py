@@ -12,15 +12,9 @@ from .. import provenance, runner
 from ..catalogue import CHECKS, feeds
 from ..recording import AGAIN, BATCH, UNRECORDED, Feed, Recording
 from . import trace
+from .pass_names import PASSES
 from .trace import Trace
 
-PASSES = (
-    "exact",
-    "large",
-    "photograph",
-    "probe",
-    "special",
-)  # stimuli: those called so, and those whose names go on behind a dot
 KEPT = (BATCH, AGAIN, UNRECORDED)  # runs; the first image alone would be a third copy, and gradients many
 
 

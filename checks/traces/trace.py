@@ -3,7 +3,7 @@
 The file is a sealed safetensors container (`container.py`). Its arrays are called STIMULUS/RUN/LAYER, and what else there
 is to a recording stands in the header: of the weights read back only that they are what was given, or, of those that are
 not, the places that differ most. Outputs that are others' bits, or the ReLU of them, are left out (`derived.py`), and those
-of a probe deflated (`packed.py`).
+of a probe deflated (`packed.py`); how much all of that may come to when it is read follows from the network (`room.py`).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from ...reference.spec import Network
 from ...reference.stimuli import Stimulus
 from .. import compare
 from ..recording import BATCH, Feed, Recording
-from . import container, packed
+from . import container, packed, room
 from .container import BadTrace
 from .derived import first_that_fits, made
+from .room import WEIGHTS
 
 Array = np.ndarray
 
 FORMAT = "alexnet-parity/trace/1"
 TEXTS = ("format", "impl", "device", "variant", "seed", "network", "environment", "flags", "stimuli")
-WEIGHTS = "weights"  # stands where a run's name does
 MOST = 1000  # numbers kept of a weight that is not what was given
 PROSE = ("about", "source")  # of a layer or network: words, which decide nothing
 
@@ -138,7 +138,7 @@ def named(item: Any, place: int) -> str:
 
 
 def write(path: Path, trace: Trace) -> None:
-    """The trace as a file, whole or not there; raises OSError, and BadTrace for an array that no file can hold."""
+    """The trace as a file, whole or not there; raises OSError, and BadTrace for what no file can hold or `read` would refuse."""
     arrays: dict[str, Array] = {}
     held: dict[str, Any] = {}
     for stimulus, recording in trace.recordings.items():
@@ -153,6 +153,10 @@ def write(path: Path, trace: Trace) -> None:
             "left_out": left_out,
             "packed": how,
         }
+    try:
+        room.check(held, arrays, known(trace.variant))
+    except ValueError as error:
+        raise BadTrace(f"found {error}, which no trace can hold; the implementation gave it") from None
     texts = {
         "format": FORMAT,
         "impl": trace.impl,
@@ -170,6 +174,11 @@ def write(path: Path, trace: Trace) -> None:
         },
     }
     container.write(path, arrays, texts)
+
+
+def known(variant: str) -> Network | None:
+    """The variant's network; None for one that this version does not have."""
+    return variants.variant(variant) if variant in variants.names() else None
 
 
 def changed(recording: Recording) -> bool:
@@ -259,7 +268,8 @@ def parsed(contents: container.Contents) -> Trace:
         raise BadTrace(f"{', '.join(absent)} missing in its header; record it again")
     loaded = {name: json.loads(texts[name]) for name in ("network", "environment", "flags", "stimuli")}
     flags, seed = texts_of(loaded["flags"]), int(texts["seed"])
-    network = variants.variant(texts["variant"]) if texts["variant"] in variants.names() else None
+    network = known(texts["variant"])
+    room.check(loaded["stimuli"], contents.arrays, network)
     held = {
         name: recorded(texts, name, about, contents.arrays, network, seed) for name, about in loaded["stimuli"].items()
     }
@@ -299,8 +309,8 @@ def recorded(
     recording.absent, recording.params_read = set(about["absent"]), about["params_read"] is True
     recording.unsupported = str(about["unsupported"])
     recording.errors, recording.refused = texts_of(about["errors"]), texts_of(about["refused"])
-    changed = any(shape is not None for shape in about["params"].values())
-    given = stimuli.stimulus(network, stimulus, seed).params if changed and network else {}
+    kept = any(f"{stimulus}/{WEIGHTS}/{name}/places" in arrays for name in about["params"])
+    given = stimuli.stimulus(network, stimulus, seed).params if kept and network else {}
     for name, shape in about["params"].items():
         recording.params[name] = (
             None if shape is None else weight(arrays, f"{stimulus}/{WEIGHTS}/{name}", shape, given.get(name))
@@ -328,9 +338,11 @@ def outputs(stimulus: str, about: Any, arrays: Mapping[str, Array]) -> dict[str,
 
 def weight(arrays: Mapping[str, Array], place: str, about: Any, given: Array | None) -> Array:
     """A weight that is not what was given: as given but for the places that were kept, or zeros of its shape and dtype."""
-    dtype, shape = np.dtype(about["dtype"]), tuple(about["shape"])
+    dtype, shape, _ = packed.extent(about)
     if given is None or f"{place}/places" not in arrays:
         return np.broadcast_to(np.zeros((), dtype), shape)
+    if given.shape != shape:  # places are kept of a weight of the right shape alone
+        raise ValueError(f"{shape} for the shape of {place}, expected {given.shape}")
     held = given.copy()
     held.reshape(-1)[arrays[f"{place}/places"]] = arrays[f"{place}/values"]
     return held

@@ -173,6 +173,38 @@ def test_a_convolution_that_skips_zero_weights_is_caught():
     assert failed("conv", gives) == {"NaN under a weight of 0", "inf under a weight of 0"}
 
 
+def averaged(finish: Any) -> Any:
+    """An average pooling that makes means of sums by finish(sum, how many numbers)."""
+
+    def gives(layer: Any, _: Any, x: np.ndarray) -> np.ndarray:
+        sums = oracle.windows_of(x, layer, np.float32(0)).sum(axis=(4, 5))
+        return finish(sums, oracle.window_counts(x.shape, layer).astype(np.float32))
+
+    return gives
+
+
+def test_a_mean_by_a_product_is_right():
+    assert not failed("average-pool", averaged(lambda sums, count: sums * (np.float32(1) / count)))
+
+
+def test_a_mean_that_is_an_ulp_off_is_caught():
+    def off(sums: np.ndarray, count: np.ndarray) -> np.ndarray:
+        mean = sums / count
+        return np.where(mean == 0, mean, np.nextafter(mean, np.float32(np.inf)))
+
+    wanted = {case.name for case in kind("average-pool").cases} - {"nothing but -0", "the sum overflows"}
+    assert failed("average-pool", averaged(off)) == wanted
+
+
+def test_a_mean_of_the_largest_number_may_be_rounded():
+    """By products first, as nothing overflows then."""
+    tried = kind("average-pool")
+    case = next(case for case in tried.cases if case.name == "the sum overflows")
+    outputs = judge.answer("average-pool", "exact").astype(np.float32)
+    case.of(outputs)[...] *= np.float32(1 - 2**-23)
+    assert judge.of_case("average-pool", case, outputs, Who("")).good()
+
+
 def test_a_flattening_that_loses_the_sign_of_zero_is_caught():
     assert failed("flatten", lambda layer, _, x: (x + 0).reshape(len(x), -1)) == {"-0"}
 
@@ -217,7 +249,10 @@ def test_every_number_counts(name):
 
 def recorded(impl: str, name: str, outputs: np.ndarray, device: str = "cpu") -> list[Finding]:
     """Findings of all themes about one recorded kind."""
-    facts = {f"{judge.BY}{called(impl).partition('@')[0]}": np.zeros(1), f"{judge.ON}{device}": np.zeros(1)}
+    facts = {
+        f"{judge.BY}{find.name_and_setting(called(impl))[0]}": np.zeros(1),
+        f"{judge.ON}{device}": np.zeros(1),
+    }
     recording = Recording(impl, "paper-thin", f"special.{name}", {judge.SPECIAL: {name: outputs, **facts}})
     truth = Truth(stimuli.stimulus(variants.variant("paper-thin"), f"special.{name}", 0))
     return [finding for theme in special_values.THEMES for finding in judge.of_theme(theme, recording, truth)]
@@ -258,6 +293,15 @@ def test_one_that_deviates_otherwise_than_on_record_fails():
 def test_a_recorded_implementation_is_held_to_the_same_whatever_its_file_is_called():
     assert len(bad(recorded("tf_nn (cpu, a@b.safetensors)", "lrn", given("lrn")))) == 5
     assert not bad(recorded("tf_nn@graph (cpu)", "lrn", given("lrn")))
+
+
+def test_an_at_within_a_path_is_no_setting(monkeypatch):
+    asked = []
+    monkeypatch.setattr(behaviours, "of", lambda who, *_: asked.append(who.setting) or [])
+    for impl in ("my@dir/mine.py", "my@dir/mine.py@graph", "a@b.py", "tf_nn@graph (cpu, a@b (1).safetensors)"):
+        recorded(impl, "relu", given("relu"))
+    assert list(dict.fromkeys(asked)) == ["", "graph"]
+    assert asked[0] == ""
 
 
 def test_another_implementation_is_not_excused():

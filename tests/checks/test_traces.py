@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from harness import verified
 from alexnet_parity.checks import catalogue
 from alexnet_parity.checks.recording import AGAIN, BATCH, UNRECORDED, Feed
 from alexnet_parity.checks.running import record
-from alexnet_parity.checks.traces import container, derived, packed, replay, taking, trace
+from alexnet_parity.checks.traces import container, derived, packed, replay, room, taking, trace
 from alexnet_parity.checks.traces.container import BadTrace
 from alexnet_parity.checks.verify import Session, Unavailable
 from alexnet_parity.impls.find import Target
@@ -527,7 +528,13 @@ def test_traces_and_live_implementations_are_judged_together(taken, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "label, name", [("torch (cuda)", "torch"), ("torch@tf32-on (cuda, a.safetensors) ~ keras", "torch@tf32-on ~ keras")]
+    "label, name",
+    [
+        ("torch (cuda)", "torch"),
+        ("torch@tf32-on (cuda, a.safetensors) ~ keras", "torch@tf32-on ~ keras"),
+        ("torch (cuda, my@dir/a (1).safetensors) ~ keras (cpu)", "torch ~ keras"),
+        ("my@dir/mine.py (cpu)", "my@dir/mine.py"),
+    ],
 )
 def test_what_is_known_of_an_implementation_holds_wherever_it_was_recorded(label, name):
     assert replay.called(label) == name
@@ -579,3 +586,151 @@ def test_in_full_size_a_trace_is_under_48_mb_and_one_pass_under_16(variant):
     assert size(variant, taking.PASSES) + HEADER < 48e6  # even if nothing of the probe could be packed
     assert all(size(variant, [name]) + HEADER < 16e6 for name in ("exact", "large", "photograph", "special"))
     assert size(variant, PROBE) / packed.WORTH + HEADER < 16e6
+
+
+# What a header may claim ---------------------------------------------------------------------------------------------
+
+ONES = np.ones(250_000, np.float32)  # a MB, of 1 KB when it is deflated
+OUTPUTS, TABLE = room.outputs_of(variants.variant(THIN)), "probe/batch/conv1"
+
+
+def claiming(taken: Path, path: Path, relus: int = 0, about=None, rule: str = "relu") -> Path:
+    """A small trace whose header claims one deflated array and as many rectified copies of it."""
+    names = [f"copy{n}" for n in range(relus)]
+    left_out = {f"probe/batch/{name}": {"rule": rule, "of": TABLE, "shape": [ONES.size]} for name in names}
+    held = {
+        **{"digests": {}, "runs": {BATCH: ["conv1", *names]}, "params": {}, "params_read": False, "absent": []},
+        **{"unsupported": "", "errors": {}, "refused": {}, "left_out": left_out},
+        "packed": {TABLE: {"dtype": "<f4", "shape": [ONES.size], **(about or {})}},
+    }
+    texts = {**container.read(taken).metadata, "stimuli": json.dumps({"probe": held})}
+    container.write(path, {TABLE: packed.packed(ONES)}, texts)
+    return path
+
+
+def peak(path: Path) -> tuple[str, int]:
+    """Why a trace was refused ("" if it was not), and the most bytes that reading it took."""
+    tracemalloc.start()
+    try:
+        trace.read(path)
+    except BadTrace as error:
+        return str(error), tracemalloc.get_traced_memory()[1]
+    else:
+        return "", tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_small_file_that_claims_much_is_refused_before_anything_is_made(taken, tmp_path):
+    path = claiming(taken, tmp_path / "t.safetensors", relus=300)
+    assert path.stat().st_size < 100_000
+    words, most = peak(path)
+    assert words == (
+        f"{path}: its outputs come to 301 MB when they are made again, expected at most {OUTPUTS // 10**6} MB for {THIN}; "
+        "record it again, with fewer passes (--pass)"
+    )
+    assert most < 3e6
+
+
+def test_what_the_network_can_have_given_is_made(taken, tmp_path):
+    few = OUTPUTS // ONES.nbytes - 1
+    assert not peak(claiming(taken, tmp_path / "few.safetensors", relus=few))[0]
+    assert "its outputs" in peak(claiming(taken, tmp_path / "more.safetensors", relus=few + 1))[0]
+    assert not peak(claiming(taken, tmp_path / "same.safetensors", relus=300, rule="same"))[0]  # no copies
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"dtype": "|u1", "shape": [-1]},
+        {"shape": [-250_000]},
+        {"shape": [2.5e5]},
+        {"shape": [1] * 40},
+        {"dtype": None},
+        {"dtype": "f4"},
+        {"dtype": ",".join(["f4"] * 1000)},
+        {"dtype": "|V99999"},
+    ],
+    ids=lambda about: str(about)[:40],
+)
+def test_an_array_of_no_size_is_refused_without_a_look_at_its_bytes(taken, tmp_path, about):
+    words, most = peak(claiming(taken, tmp_path / "t.safetensors", about=about))
+    assert "not as `record` writes it" in words
+    assert most < 1e6
+
+
+@pytest.mark.parametrize("shape", [[2**40], [2**62] * 32], ids=["a terabyte", "no number of bytes"])
+def test_an_array_of_any_size_is_refused_in_one_line(taken, tmp_path, shape):
+    words, most = peak(claiming(taken, tmp_path / "t.safetensors", about={"shape": shape}))
+    assert "MB when they are made again, expected at most" in words
+    assert len(words) < 300
+    assert most < 1e6
+
+
+def with_weights(path: Path, edit) -> Path:
+    """A trace of an implementation whose fc7.bias is a little off, the texts of its stimuli edited."""
+
+    class Subject:
+        build = staticmethod(broken(at("fc7.bias", few_off)))
+
+    trace.write(path, trace_of(Subject, passes=("large",)))
+    return texts_changed(path, path.with_name("edited.safetensors"), inside("stimuli", edit))
+
+
+@pytest.mark.parametrize(
+    "about, words",
+    [
+        ({"dtype": "<f4", "shape": [2**30]}, "its weights come to 4,294 MB"),
+        ({"dtype": "<f4", "shape": [3]}, "not as `record` writes it"),
+        ({"dtype": "|V2000000000", "shape": []}, "not as `record` writes it"),
+    ],
+    ids=["too large", "another shape", "an item too large"],
+)
+def test_weights_that_are_copied_are_counted_too(tmp_path, about, words):
+    def edit(held):
+        assert held["large"]["params"]["fc7.bias"]["dtype"] == "<f4"
+        held["large"]["params"]["fc7.bias"] = about
+
+    refused, most = peak(with_weights(tmp_path / "t.safetensors", edit))
+    assert words in refused
+    assert most < 20e6
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path):
+    """An implementation may give anything: that its trace is too large is said before hours of it are carried home."""
+    whole = trace_of(numpy_alexnet, passes=PROBE)
+    far = np.zeros((100, 250_000), np.float32)  # deflated, next to nothing
+    recording = replace(whole.recordings["probe.conv1"], runs={BATCH: {"conv1": far}})
+    with pytest.raises(BadTrace, match="its outputs come to 100 MB when they are made again, expected at most"):
+        trace.write(tmp_path / "t.safetensors", replace(whole, recordings={"probe.conv1": recording}))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("odd", [np.array(["x" * 20_000]), np.zeros((1,) * 32, "|V20000")], ids=["text", "void"])
+def test_weights_that_could_not_be_read_again_are_not_written(tmp_path, odd):
+    whole = trace_of(numpy_alexnet, passes=("large",))
+    recording = replace(whole.recordings["large"], params={"fc7.bias": odd})
+    with pytest.raises(BadTrace, match="which no trace can hold"):
+        trace.write(tmp_path / "t.safetensors", replace(whole, recordings={"large": recording}))
+
+
+def test_a_trace_of_a_network_that_is_not_known_here_is_refused_for_that(taken, tmp_path):
+    path = claiming(taken, tmp_path / "t.safetensors", relus=100)
+    path = texts_changed(path, tmp_path / "edited.safetensors", lambda texts: texts.update(variant="papr"))
+    with pytest.raises(BadTrace, match="did you mean 'paper'"):
+        trace.read(path).check_network()
+    assert max(room.outputs_of(variants.variant(name)) - room.BESIDES for name in ("paper", "caffe")) <= room.STRANGER
+
+
+@pytest.mark.parametrize("variant", variants.names())
+def test_all_that_can_be_recorded_can_be_read(variant):
+    """Every layer of every run in doubles, and nothing of it left to the file; the weights of one stimulus."""
+    network, asked = variants.variant(variant), taking.chosen(variant, taking.PASSES)
+    outputs = sum(
+        8 * images(variant, feed.stimulus) * math.prod(after) * len(feed.runs)
+        for feed in asked
+        for _, _, after in fed(variant, feed.stimulus).walk()
+    )
+    assert outputs <= room.outputs_of(network)
+    assert sum(feed.read_back for feed in asked) == 1
+    assert 4 * network.parameter_count() <= room.weights_of(network)

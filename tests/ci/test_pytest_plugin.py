@@ -7,6 +7,8 @@ from importlib import metadata
 import pytest
 from harness import SUPPORT
 
+from alexnet_parity.cli import pytest_run
+
 pytest_plugins = "pytester"
 
 NAME = "alexnet_parity.cli.pytest_plugin"
@@ -123,6 +125,30 @@ def test_workers_of_xdist_share_one_run(project, pytester):
     done = project("--alexnet-parity=good", *QUICK, "-n", "2", apart=True)
     done.assert_outcomes(passed=6)
     assert runs(pytester) == 1
+
+
+def test_what_another_worker_finished_just_now_is_not_made_again(tmp_path, monkeypatch):
+    made, claimed = [], pytest_run.claimed
+
+    def late(claim):
+        """The other worker ends between our look at what is done and our claim."""
+        (tmp_path / "verify.json").write_text('{"findings": []}')
+        return claimed(claim)
+
+    monkeypatch.setattr(pytest_run, "claimed", late)
+    found = pytest_run.shared(tmp_path / "verify", lambda: made.append("again") or {"findings": ["ours"]})
+    assert (found, made) == ({"findings": []}, [])
+    assert [path.name for path in tmp_path.iterdir()] == ["verify.json"]
+
+
+def test_who_is_interrupted_leaves_the_work_to_others(tmp_path):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pytest_run.shared(tmp_path / "verify", interrupted)
+    assert list(tmp_path.iterdir()) == []
+    assert pytest_run.shared(tmp_path / "verify", lambda: {"findings": []}) == {"findings": []}
 
 
 def test_two_implementations_are_held_against_each_other_wherever_pytest_finds_them(project, pytester):

@@ -111,7 +111,13 @@ def recorded(folder: Path) -> bytes:
     recording.params = {"conv1.weight": None}
     spec_of = trace.spec_of(NETWORK)
     digests = {"exact": {"network": "a" * 64, "params": "b" * 64, "input": "c" * 64}}
-    held = trace.Trace("numpy", "cpu", "paper-thin", 0, spec_of, digests, {}, {"numpy": "2"}, {"exact": recording})
+    table = np.tile(np.array([1.5, -2, np.nan], np.float32), 300).reshape(3, 300)
+    probe = Recording(
+        "numpy", "paper-thin", "probe", {"batch": {"conv1": table, "relu1": np.maximum(np.nan_to_num(table), 0)}}
+    )
+    digests["probe"] = digests["exact"]
+    recordings = {"exact": recording, "probe": probe}
+    held = trace.Trace("numpy", "cpu", "paper-thin", 0, spec_of, digests, {}, {"numpy": "2"}, recordings)
     trace.write(folder / "t.safetensors", held)
     return (folder / "t.safetensors").read_bytes()
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from alexnet_parity.checks.conditions import outcome
+from alexnet_parity.checks.conditions.condition import PLAIN
 from alexnet_parity.checks.conditions.outcome import Outcome
 from alexnet_parity.checks.finding import Finding, Status
 
@@ -201,3 +202,16 @@ def test_a_cell_says_and_shows_what_was_found(summed, colour, words):
 def test_large_distances_are_short():
     wanted = {3: "3", 999: "999", 1234: "1.2k", 999_999: "1M", 63552: "64k", 135_610_813: "140M"}
     assert {value: arithmetic_plots.rounded(value) for value in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    "name, parts",
+    [
+        ("torch@threads-1", ("torch", "threads-1")),
+        ("torch", ("torch", PLAIN)),
+        ("my@dir/mine.py", ("my@dir/mine.py", PLAIN)),
+        ("my@dir/mine.py@threads-1", ("my@dir/mine.py", "threads-1")),
+    ],
+)
+def test_an_at_within_a_path_is_no_condition(name, parts):
+    assert arithmetic.parted(name) == parts

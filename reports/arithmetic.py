@@ -166,10 +166,10 @@ def claims(findings: Sequence[Finding], summed: Grid, back: Grid) -> Iterator[st
     ]
     if moving:
         most = max(o.share for o in moving)
-        plain = [o.share for grid in (summed, back) for o in grid.get(PLAIN, {}).values()]
+        shares = [o.share for grid in (summed, back) for o in grid.get(PLAIN, {}).values()]
         yield (
             f"- What does change bits, {len(moving)} runs, uses at most **{percent(most)}** of the bound; the plain runs use "
-            f"{percent(max(plain, default=None))}."
+            f"{percent(max(shares, default=None))}."
         )
     fewer = [o for row in summed.values() for o in row.values() if o.reduced]
     if fewer:

@@ -7,17 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...reference.spec import Layer
 from .. import compare
 from ..finding import Finding, Status
 from ..gradients import exact as gradients_exact
 from ..gradients.exact import source
 from ..gradients.given import Given, given
 from ..gradients.truth import INPUT, parameter_names
-from ..recording import AGAIN, GRADIENTS, GRADIENTS_AGAIN, TRAINING, Recording
+from ..recording import AGAIN, BATCH, GRADIENTS, GRADIENTS_AGAIN, TRAINING, Recording
 from ..truth import Truth
 from . import reasons
 from .baseline import Baseline
-from .condition import Condition
+from .condition import PLAIN, Condition
 from .verdicts import EXPECTED, Measured, same, verdict
 
 Array = np.ndarray
@@ -31,7 +32,7 @@ def real(recording: Recording, base: Baseline, condition: Condition) -> Iterator
 
     The bound is that of the float64 network under the decisions that this run took at its kinks (`checks/gradients/given.py`).
     """
-    if GRADIENTS in base.recording.refused and recording is not base.recording:
+    if GRADIENTS in base.recording.refused and condition.name != PLAIN:
         return  # said of the plain run
     if reason := recording.refused.get(GRADIENTS, ""):
         yield Finding(Status.UNSUPPORTED, "", "gradients", reason, check=LARGE)
@@ -62,12 +63,23 @@ def of_gradient(name: str, got: Array, plain: Array, again: Array | None, had: G
 def why(name: str, recording: Recording, base: Baseline, had: Given, condition: Condition) -> str:
     """Why a gradient moved: a reason on record, or that what it is computed from had moved; "" if it is not known."""
     layer = next((one for one in had.side.layers if name in (had.side.before[one.name], *parameter_names(one))), None)
-    fed = had.side.logits if layer is None else had.side.before[layer.name]  # the loss is fed the logits
-    needs = [(TRAINING, fed)] if fed != INPUT else []
-    needs += [(GRADIENTS, layer.name)] if layer is not None else []
-    if not all(same(recording.run(run).get(part), base.recording.run(run).get(part)) for run, part in needs):
-        return FOLLOWS if had.dissected else ""
-    return reasons.why(base.impl, condition.name, layer, base.device, back=True) if layer is not None else ""
+    kept = (same(recording.run(run).get(part), base.recording.run(run).get(part)) for run, part in needs(layer, had))
+    if not all(kept):
+        return FOLLOWS
+    kind = "softmax" if layer is None else layer.kind  # the loss
+    return reasons.why(base.impl, condition.name, kind, base.device, back=True) if had.dissected else ""
+
+
+def needs(layer: Layer | None, had: Given) -> list[tuple[str, str]]:
+    """(run, array) of all that a layer's gradients are computed from; None is the loss, which is fed the logits.
+
+    Where gradients of parameters alone are given, what every layer gave going forward.
+    """
+    if not had.dissected:
+        return [(BATCH, one.name) for one in had.side.layers]
+    fed = had.side.logits if layer is None else had.side.before[layer.name]
+    above = [(GRADIENTS, layer.name)] if layer is not None else []
+    return [(TRAINING, fed), *above] if fed != INPUT else above
 
 
 def absent(recording: Recording, had: Given) -> Iterator[Finding]:

@@ -67,7 +67,7 @@ def of_layer(
         alone, plain_alone = compare.within(got, *bound), compare.within(plain, *bound)
         measured = replace(measured, alone=alone, plain_alone=plain_alone)
     finding = verdict(layer.name, measured, condition)
-    hint = "" if measured.moved.ok else reasons.why(base.impl, condition.name, layer, base.device)
+    hint = "" if measured.moved.ok else reasons.why(base.impl, condition.name, layer.kind, base.device)
     known = f"{finding.hint}; {hint}" if hint and finding.hint == AS_PLAIN else finding.hint
     return replace(finding, source=layer.source, hint=known or hint)
 

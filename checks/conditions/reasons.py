@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from ...reference.spec import Layer
-
 TORCH, TENSORFLOW, JAX = ("torch", "keras_torch"), ("tf_nn", "keras", "keras_ops"), ("jax", "keras_jax")
 AFFINE = ("conv", "local", "dense")
 
@@ -39,6 +37,7 @@ EIGEN = (
 )
 ONEDNN = "https://uxlfoundation.github.io/oneDNN/dev_guide_cpu_dispatcher_control.html"
 
+MKL = "https://www.intel.com/content/www/us/en/docs/onemkl/developer-guide-linux/2024-0/reproducibility-conditions.html"
 YNN = f"{GITHUB}/openxla/xla/blob/main/xla/backends/cpu/ynn_support.cc"
 JAX_THREADS = (
     "XLA's libraries cut a product's sums by the number of threads: YNNPACK, which it gives convolutions and products to, and "
@@ -121,7 +120,49 @@ REASONS: tuple[Reason, ...] = (
         ("threads-*",),
         ("dense",),
         "oneMKL promises the same bits for one number of threads only",
-        "https://www.intel.com/content/www/us/en/docs/onemkl/developer-guide-linux/2024-0/reproducibility-conditions.html",
+        MKL,
+    ),
+    Reason(
+        TORCH,
+        ("threads-*",),
+        ("dense",),
+        "oneMKL promises the same bits for one number of threads only",
+        MKL,
+        back=True,
+    ),
+    Reason(
+        TORCH,
+        ("threads-*",),
+        ("conv",),
+        "oneDNN sums a kernel's gradient over the images of each thread, then over the threads: reduce_diff_weights",
+        f"{GITHUB}/uxlfoundation/oneDNN/blob/main/src/cpu/x64/jit_avx512_common_convolution.cpp",
+        back=True,
+    ),
+    Reason(
+        TENSORFLOW,
+        ("threads-*",),
+        ("conv",),
+        "a kernel's gradient is a sum over all pixels, cut by the number of threads: in Keras without groups by oneDNN's "
+        "reduce_diff_weights, else by Eigen's contraction: shardByInnerDim",
+        EIGEN,
+        back=True,
+    ),
+    Reason(
+        TENSORFLOW,
+        ("graph",),
+        ("pool",),
+        f"in a graph the gradient of max-pooling is oneDNN's, {SEEN}, else TensorFlow's own: they add what overlapping windows "
+        "send in another order: MklLayoutRewritePass",
+        f"{GITHUB}/tensorflow/tensorflow/blob/master/tensorflow/core/common_runtime/mkl_layout_pass.cc",
+        back=True,
+    ),
+    Reason(
+        TORCH,
+        ("isa-avx2",),
+        ("softmax",),
+        "PyTorch's own kernels are compiled for each set of instructions, the loss' among them: vectors of 8 numbers, not 16",
+        f"{GITHUB}/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/README.md",
+        back=True,
     ),
     Reason(
         TORCH,
@@ -237,7 +278,7 @@ def of(impl: str, condition: str, kind: str, device: str = "cpu", back: bool = F
     return next((reason for reason in REASONS if reason.concerns(impl, condition, kind, device, back)), None)
 
 
-def why(impl: str, condition: str, layer: Layer, device: str = "cpu", back: bool = False) -> str:
+def why(impl: str, condition: str, kind: str, device: str = "cpu", back: bool = False) -> str:
     """In a line, with the link; "" if it is not known."""
-    found = of(impl, condition, layer.kind, device, back)
+    found = of(impl, condition, kind, device, back)
     return f"{found.why} ({found.link})" if found else ""

@@ -513,8 +513,20 @@ def test_why_a_gradient_moved_is_on_record_or_that_what_it_is_computed_from_had(
     assert hints(went_back, truth, fed) == {"conv2.weight": gradients.FOLLOWS}
     from_above = changed(went_back, GRADIENTS, "conv2.weight", "conv2")
     assert hints(went_back, truth, from_above) == {"conv2": "", "conv2.weight": gradients.FOLLOWS}
+    row_of_the_loss = replace(row, kinds=("softmax",))
+    monkeypatch.setattr(reasons, "REASONS", (row_of_the_loss,))
+    assert hints(went_back, truth, changed(went_back, GRADIENTS, "fc8")) == {"fc8": said}
     at_the_top = changed(changed(went_back, GRADIENTS, "fc8"), TRAINING, "fc8")
     assert hints(went_back, truth, at_the_top) == {"fc8": gradients.FOLLOWS}
+
+
+def test_gradients_of_parameters_alone_follow_what_went_forward(truth):
+    own = {name: np.ones_like(value) for name, value in truth.params.items()}
+    runs = {BATCH: dict(truth.single), GRADIENTS: own, GRADIENTS_AGAIN: own}
+    plain = Recording("numpy", "paper-thin", "large", runs=runs)
+    other = changed(plain, GRADIENTS, "conv2.bias")
+    assert hints(plain, truth, other) == {"conv2.bias": ""}
+    assert hints(plain, truth, changed(other, BATCH, "conv1")) == {"conv2.bias": gradients.FOLLOWS}
 
 
 def test_a_second_backward_pass_must_repeat_the_first_and_be_whole(went_back, truth):

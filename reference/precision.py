@@ -5,10 +5,16 @@ accumulator, and its result. `Arithmetic` names all four. For up to three produc
 written out, so that `outcomes` gives all that such a layer may answer; an answer outside them rules the arithmetic out.
 
 Formats: float64, float32 and float16 are IEEE 754's. bfloat16 and TF32 have float32's range with 8 and 11 significant
-bits, rounded to nearest, ties to even (Intel, "BFLOAT16 - Hardware Numerics Definition", 2018; NVIDIA A100 whitepaper,
-2020); hardware that only drops the bits behind is a format of its own here. Computed in float64, where a product of two
-float32 numbers is exact and a sum is rounded to odd first, so that a second rounding cannot go wrong (Boldo & Melquiond,
-"Emulation of FMA and correctly rounded sums: proved algorithms using rounding to odd", IEEE Trans. Comput. 57, 2008).
+bits. bfloat16 is rounded to nearest, ties to even (Intel, "BFLOAT16 - Hardware Numerics Definition", 2018). TF32's widths
+are in NVIDIA's A100 whitepaper (2020), which does not say how to round to it; NVIDIA's PTX ISA does (`cvt`): to nearest with
+ties away from zero (.rna, from sm_80), or ties to even or towards zero (.rn and .rz, from sm_90). Which of them a library
+takes is its own affair, and hardware may only drop the bits behind, so each is a format of its own here. On an H100 (torch
+2.11 with cuBLAS, JAX 0.11 with cuDNN) every answer was that of ties to even, and of sums as tensor cores keep them with 2
+extra bits.
+
+Computed in float64, where a product of two float32 numbers is exact and a sum is rounded to odd first, so that a second
+rounding cannot go wrong (Boldo & Melquiond, "Emulation of FMA and correctly rounded sums: proved algorithms using rounding
+to odd", IEEE Trans. Comput. 57, 2008).
 """
 
 from __future__ import annotations
@@ -25,7 +31,8 @@ Array = np.ndarray
 @dataclass(frozen=True)
 class Format:
     """bits: significant ones, the leading one included. lowest: the exponent of the smallest normal number; below it numbers
-    are subnormal. highest: the exponent of the largest; beyond it is infinity. truncates: towards zero, not to nearest.
+    are subnormal. highest: the exponent of the largest. truncates: towards zero, not to nearest. away: to nearest, ties away
+    from zero, not to even.
 
     aligned: of an accumulator as in NVIDIA's tensor cores, how many bits it keeps beyond its own while it adds several products
     at once: all are shifted to the exponent of the largest and cut there (Fasi, Higham, Mikaitis & Pranesh, "Numerical
@@ -38,13 +45,18 @@ class Format:
     highest: int = 127
     truncates: bool = False
     aligned: int | None = None
+    away: bool = False
 
     @cached_property
     def largest(self) -> float:
         return float(np.ldexp(2 - np.ldexp(1.0, 1 - self.bits), self.highest))
 
     def rounded(self, values: Array) -> Array:
-        """The nearest numbers of this format: float64, any shape -> same; infinite beyond its range."""
+        """The nearest numbers of this format, or the next towards zero: float64, any shape -> same.
+
+        Beyond its range: infinity to nearest, the largest number towards zero (IEEE 754, 7.4). What was infinite stays so: of
+        infinity's bits those that are dropped are zero.
+        """
         if self.bits >= 53:
             return values
         if self.name in IEEE:
@@ -52,15 +64,25 @@ class Format:
                 return values.astype(IEEE[self.name]).astype(np.float64)
         _, exponents = np.frexp(values)
         steps = np.ldexp(1.0, np.maximum(exponents - 1, self.lowest) - (self.bits - 1))
-        near = np.trunc(values / steps) if self.truncates else np.rint(values / steps)
-        found = near * steps
+        found = self.whole(values / steps) * steps
         beyond = np.abs(found) > self.largest
-        return np.where(beyond, np.copysign(self.largest if self.truncates else np.inf, values), found)
+        if self.truncates:
+            return np.where(beyond & np.isfinite(values), np.copysign(self.largest, values), found)
+        return np.where(beyond, np.copysign(np.inf, values), found)
+
+    def whole(self, values: Array) -> Array:
+        """Integers in the direction that this format rounds in."""
+        if self.truncates:
+            return np.trunc(values)
+        if self.away:  # a half is an odd number of halves; adding 0.5 would round what lies just below it up
+            return np.trunc((np.trunc(2 * values) + np.copysign(1, values)) / 2)
+        return np.rint(values)
 
 
 FLOAT64 = Format("float64", 53, -1022, 1023)
 FLOAT32 = Format("float32", 24)
 TF32 = Format("tf32", 11)
+TF32_AWAY = Format("tf32 ties away", 11, away=True)
 TF32_TRUNCATED = Format("tf32 truncated", 11, truncates=True)
 BFLOAT16 = Format("bfloat16", 8)
 BFLOAT16_TRUNCATED = Format("bfloat16 truncated", 8, truncates=True)
@@ -70,18 +92,24 @@ TENSOR_CORES = tuple(
     Format(f"float32 of tensor cores ({extra} extra bits)", 24, truncates=True, aligned=extra) for extra in range(4)
 )
 
-NEAREST = {  # a format that truncates: the one of its width that does not
+
+def of_bits(bits: int, truncates: bool = False) -> Format:
+    """A format of so many significant bits and float32's range that has no name."""
+    return Format(f"{bits} significant bits{' truncated' * truncates}", bits, truncates=truncates)
+
+
+ODD = tuple(of_bits(bits) for bits in range(4, 24) if bits not in (8, 11))
+ODD_TRUNCATED = tuple(of_bits(known.bits, truncates=True) for known in ODD)
+
+NEAREST = {  # a format that truncates, or rounds ties away: the one of its width that rounds to nearest, ties to even
+    TF32_AWAY: TF32,
     TF32_TRUNCATED: TF32,
     BFLOAT16_TRUNCATED: BFLOAT16,
     FLOAT32_TRUNCATED: FLOAT32,
     **dict.fromkeys(TENSOR_CORES, FLOAT32),
+    **dict(zip(ODD_TRUNCATED, ODD, strict=True)),
 }
 IEEE: dict[str, type] = {"float32": np.float32, "float16": np.float16}  # NumPy rounds to these itself
-
-
-def of_bits(bits: int) -> Format:
-    """A format of so many significant bits and float32's range that has no name."""
-    return Format(f"{bits} significant bits", bits)
 
 
 def to_odd(a: Array, b: Array) -> Array:
@@ -144,8 +172,13 @@ def outcomes(x: Array, weight: Array, arithmetic: Arithmetic) -> Array:
 
 
 def of_one(x: Array, weight: Array, arithmetic: Arithmetic) -> Array:
-    """The one answer where a single product is not zero: (..., 3), (..., 3) -> (...), float64."""
+    """The one answer where a single product is not zero: (..., terms), (..., terms) -> (...), float64.
+
+    In pieces, whose order is not known: their sum rounded once, as near as they come.
+    """
     with np.errstate(all="ignore"):
+        if arithmetic.pieces > 1:
+            return arithmetic.accumulator.rounded(products_of_pieces(x, weight, arithmetic).sum(axis=(0, -1)))
         read = (
             arithmetic.activations.rounded(x.astype(np.float64)),
             arithmetic.weights.rounded(weight.astype(np.float64)),
@@ -218,37 +251,61 @@ def pieces_of(values: Array, narrow: Format, count: int) -> list[Array]:
     return found
 
 
+def products_of_pieces(x: Array, weight: Array, arithmetic: Arithmetic) -> Array:
+    """Each product's own, in float64, where they and their sum are exact: (..., terms) twice -> (products, ..., terms).
+
+    Those of the later pieces are left out as the scheme does: those whose places add up to `pieces` or more.
+    """
+    count = arithmetic.pieces
+    xs = pieces_of(x.astype(np.float64), arithmetic.activations, count)
+    weights = pieces_of(weight.astype(np.float64), arithmetic.weights, count)
+    return np.stack([xs[i] * weights[j] for i in range(count) for j in range(count) if i + j < count])
+
+
 def near_pieces(x: Array, weight: Array, got: Array, arithmetic: Arithmetic) -> Array:
     """As `possible`, for inputs in pieces. The products are too many for all their orders.
 
     Instead |got - sum| <= n 2^-24 sum |products| with n of them, which no order of n products exceeds to first order
-    (Higham, "Accuracy and Stability of Numerical Algorithms", section 4.2). Products of the later pieces are left out as the
-    scheme does: those whose places add up to `pieces` or more.
+    (Higham, "Accuracy and Stability of Numerical Algorithms", section 4.2); and the sum itself where no order rounds: inputs,
+    sums and results of fewer bits than float32's are seen there.
     """
-    narrow, count = arithmetic.activations, arithmetic.pieces
-    xs = pieces_of(x.astype(np.float64), narrow, count)
-    weights = pieces_of(weight.astype(np.float64), narrow, count)
-    products = [xs[i] * weights[j] for i in range(count) for j in range(count) if i + j < count]
-    total = np.sum(products, axis=(0, -1))
-    size = np.sum(np.abs(products), axis=(0, -1))
-    terms = np.count_nonzero(products, axis=(0, -1))
-    return np.abs(got - total) <= np.maximum(terms, 1) * 2.0**-24 * size
+    with np.errstate(all="ignore"):  # infinities have no pieces
+        products = products_of_pieces(x, weight, arithmetic)
+        total = products.sum(axis=(0, -1))
+        size = np.abs(products).sum(axis=(0, -1))
+        terms = np.count_nonzero(products, axis=(0, -1))
+        slack = np.where(size <= 2.0**24 * last_place(products), 0, np.maximum(terms, 1) * 2.0**-24 * size)
+        return np.abs(got - total) <= slack
+
+
+def last_place(products: Array) -> Array:
+    """The largest power of two that all numbers are multiples of, infinite where all are zero: (n, ..., 3) -> (...).
+
+    Numbers whose sizes add up to 2^24 of it are summed in 24 bits without rounding, in whatever order.
+    """
+    fractions, exponents = np.frexp(products)
+    integers = np.ldexp(fractions, 53).astype(np.int64)
+    lowest = np.ldexp((integers & -integers).astype(np.float64), exponents - 53)
+    return np.where(products == 0, np.inf, lowest).min(axis=(0, -1))
 
 
 # Candidates -----------------------------------------------------------------------------------------------------------
 
-READ = (FLOAT32, BFLOAT16, TF32, FLOAT16, TF32_TRUNCATED, BFLOAT16_TRUNCATED)
+READ = (FLOAT32, BFLOAT16, TF32, FLOAT16, TF32_TRUNCATED, BFLOAT16_TRUNCATED, TF32_AWAY)
 SUMMED = (FLOAT32, FLOAT64, BFLOAT16, FLOAT16, FLOAT32_TRUNCATED, *TENSOR_CORES)
 GIVEN = (FLOAT32, BFLOAT16, FLOAT16)
-ODD_SUMS = tuple(of_bits(bits) for bits in range(4, 31) if bits not in (8, 11, 24))
+ODD_SUMS = (*ODD, *(of_bits(bits) for bits in range(25, 31)))
 
 PLAIN = Arithmetic()
 
 
 def beside(arithmetic: Arithmetic) -> Iterator[Arithmetic]:
-    """What differs from an arithmetic in one of its four places."""
-    yield from (replace(arithmetic, activations=read) for read in READ if read != arithmetic.activations)
-    yield from (replace(arithmetic, weights=read) for read in READ if read != arithmetic.weights)
+    """What differs from an arithmetic in one of its four places. Ties that go away are left out: answers that float32 fits too
+    hold none.
+    """
+    reads = [read for read in READ if not read.away]
+    yield from (replace(arithmetic, activations=read) for read in reads if read != arithmetic.activations)
+    yield from (replace(arithmetic, weights=read) for read in reads if read != arithmetic.weights)
     yield from (replace(arithmetic, accumulator=kept) for kept in SUMMED if kept != arithmetic.accumulator)
     yield from (replace(arithmetic, result=given) for given in GIVEN if given != arithmetic.result)
 
@@ -264,11 +321,22 @@ def every() -> Iterator[Arithmetic]:
 
 
 def odd() -> Iterator[Arithmetic]:
-    """Accumulators of any other width, with inputs and results that have names."""
+    """Any other width in one of the four places, or in all but the result. Fused: that it may be, not that it was.
+
+    Sums of it with inputs and results that have names, and inputs or results of it in float32 sums.
+    """
     for read in READ:
         for given in GIVEN:
             for kept in ODD_SUMS:
                 yield Arithmetic(read, read, kept, given, fused=True)
+    for known in (*ODD, *ODD_TRUNCATED):
+        yield Arithmetic(known, known, known, fused=True)
+        for fused in (False, True):
+            yield Arithmetic(known, known, fused=fused)
+            yield Arithmetic(activations=known, fused=fused)
+            yield Arithmetic(weights=known, fused=fused)
+            yield Arithmetic(result=known, fused=fused)
+    yield from (Arithmetic(accumulator=kept, fused=True) for kept in ODD_TRUNCATED)
 
 
 def in_pieces() -> Iterator[Arithmetic]:

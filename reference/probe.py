@@ -22,7 +22,10 @@ for each class:
 large ones are gone; in the two others it survives only if the accumulator has room for it. Where the room ends is the
 accumulator's width. *ones*: fourteen times 2^-18 is below half a unit in the last place of 2^12, so what was added to either
 large number before they met is lost (Xie et al., "Revealing Floating-Point Accumulation Orders in Software/Hardware
-Implementations", USENIX ATC 2025, arXiv:2411.00442, measure orders so). All numbers lie within float16's range.
+Implementations", USENIX ATC 2025, arXiv:2411.00442, measure orders so).
+
+No input and no weight is too large for float16. *unit* and *swallow* leave its range on purpose: their inputs go down to 2^-38
+and 2^-48, below its 2^-24, and their products up to 2^17 and 2^26, beyond its 65504. All other products lie within it.
 
 `whole` is for modules that are fixed to one network: the whole of it, one or three taps per filter, their weights of 24 bits.
 What each layer is fed is then whatever comes out of the one before.

@@ -2,14 +2,15 @@
 
 To leave float32's bound shows that a mode is on, not that what it gives is right: zeros would leave it as well. So each layer
 is held to the bound of the format that the mode declares, from the very numbers that it was fed. u = 2^-p for p significant
-bits (2^(1-p) where the format truncates), w the step of the smallest numbers of the format.
+bits, w the step of the smallest numbers of the format.
 
 **Affine layers** read both operands rounded and sum in float32 (the probe says so). A product t_i is off by t_i (e_x + e_w),
 |e| <= u, with signs that our random weights make random: by Hoeffding, P(|sum| > 8 sqrt(2) u sigma) <= 2 exp(-32), where
-sigma^2 = sum t_i^2. Operands too small to be normal are off by w / 2 at most, for which 8 (w / 2) sqrt(n) (max |x| + max |w|)
-is enough. The bias and the result round once, and float32's own bound is added:
+sigma^2 = sum t_i^2. Operands that are truncated (TF32 is where the hardware says nothing else) lose u on average besides, always
+towards zero: 2 u |y| for both. Operands too small to be normal are off by w / 2 at most, for which 8 (w / 2) sqrt(n) (max |x| +
+max |w|) is enough. The bias and the result round once, and float32's own bound is added:
 
-    8 sqrt(2) u sigma + 4 w sqrt(n) (max |x| + max |w|) + u (|b| + |y|) + local_tolerance
+    8 sqrt(2) u sigma + 4 w sqrt(n) (max |x| + max |w|) + u (|b| + 3 |y|) + local_tolerance
 
 **LRN, means and softmax** may compute wholly in the format: as many roundings as in float32, r of them, each of u and no
 longer small: |y| (exp(2 r u) - 1), twice for operands that are rounded when they are read, and the smallest normal number.
@@ -38,8 +39,8 @@ FORMATS = {form.name: form for form in (BFLOAT16, FLOAT16, TF32)}  # what a mode
 
 
 def unit(form: Format) -> float:
-    """The largest relative error of one rounding."""
-    return 2.0 ** ((1 if form.truncates else 0) - form.bits)
+    """The largest relative error of one rounding to the nearest number."""
+    return 2.0**-form.bits
 
 
 def step(form: Format) -> float:
@@ -66,7 +67,7 @@ def tolerance_of(layer: Layer, params: oracle.Params, x: Array, y: Array, form: 
         largest = float(np.abs(x).max() + np.abs(weight).max())
         small = FACTOR / 2 * step(form) * math.sqrt(layer.reduction(x.shape[1:])) * largest
         operands = FACTOR * math.sqrt(2) * u * np.sqrt(oracle.squares(layer, params, x))
-        return operands + small + u * (np.abs(y) + np.abs(bias).max()) + own
+        return operands + small + u * (3 * np.abs(y) + np.abs(bias).max()) + own
     roundings = np.zeros_like(y)
     np.divide(own - SMALLEST_NORMAL * isinstance(layer, Softmax), U * np.abs(y), out=roundings, where=y != 0)
     if isinstance(layer, Lrn | SpatialLrn | Softmax) or (isinstance(layer, Pool) and layer.average):

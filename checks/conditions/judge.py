@@ -121,7 +121,7 @@ def on_purpose(finding: Finding, read: frozenset[str], condition: Condition) -> 
     """
     if finding.status is Status.ERROR:
         return without_operation(finding, condition)
-    if read == {condition.arithmetic}:
+    if read and {name.partition(" ")[0] for name in read} == {condition.arithmetic}:  # however it rounds to that width
         odd = ", by the answers of one product alone" if finding.got.startswith(precision.UNEXPLAINED) else ""
         return replace(finding, status=Status.KNOWN, hint=f"{outcome.REDUCED}{condition.arithmetic}{odd}")
     if condition.permits and read == {"float32"} and finding.status is Status.PASS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -93,7 +93,7 @@ def about_inputs(layer: Layer, found: Verdict) -> Finding:
         return Finding(status, layer.name, expected, text, source=layer.source)
     numbers = {"activation_bits": fewest(activations), "weight_bits": fewest(weights), "asked": float(found.asked)}
     text = read_as(found.found)
-    status = grade(activations, weights) if found.found[0].pieces == 1 else Status.FAIL
+    status = grade((a.activations, a.weights) for a in found.found) if found.found[0].pieces == 1 else Status.FAIL
     narrow = next((known.name for known in (*activations, *weights) if not fine(known)), "")
     hint = next((said for name, said in HINTS.items() if narrow.startswith(name)), "")
     return Finding(status, layer.name, expected, text, source=layer.source, hint=hint, numbers=numbers)
@@ -112,16 +112,17 @@ def about_sums(layer: Layer, found: Verdict) -> Finding:
     parts += ["fused multiply-add"] if found.fused else []
     parts += ["split accumulation"] if found.split else []
     parts += [] if results in ((FLOAT32,), sums) else [f"results rounded to {either(results)}"]
-    status = grade(sums, results)
+    status = grade((a.accumulator, a.result) for a in found.found)
     return Finding(status, layer.name, expected, ", ".join(parts), source=layer.source, numbers=numbers)
 
 
-def grade(*places: tuple[Format, ...]) -> Status:
-    """PASS where all that it can be is float32 or wider, FAIL where none is, BLIND where both are possible."""
-    wide = [[fine(known) for known in formats] for formats in places]
-    if all(all(each) for each in wide):
+def grade(possible: Iterable[tuple[Format, ...]]) -> Status:
+    """Of what it may be, each with the formats of two places: PASS where all are float32 or wider, FAIL where each has one that
+    is not, BLIND else."""
+    wide = [all(fine(known) for known in formats) for formats in possible]
+    if all(wide):
         return Status.PASS
-    return Status.BLIND if all(any(each) for each in wide) else Status.FAIL
+    return Status.BLIND if any(wide) else Status.FAIL
 
 
 def fine(known: Format) -> bool:
@@ -137,10 +138,11 @@ def either(formats: tuple[Format, ...]) -> str:
 
 
 def read_as(found: tuple[Arithmetic, ...]) -> str:
-    """Inputs in words: "float32", "bfloat16 (8 significant bits)", "activations float32, weights bfloat16"."""
+    """Inputs in words: "float32", "bfloat16 (8 significant bits)", "23 significant bits", "activations float32, weights tf32"."""
     names = list(dict.fromkeys(arithmetic.inputs for arithmetic in found))
     if len(names) > 1:
         return " or ".join(names)
     first = found[0]
     alike = first.activations == first.weights and first.activations != FLOAT32
-    return f"{names[0]} ({first.activations.bits} significant bits)" if alike and first.pieces == 1 else names[0]
+    width = f"{first.activations.bits} significant bits"
+    return f"{names[0]} ({width})" if alike and first.pieces == 1 and not names[0].startswith(width) else names[0]

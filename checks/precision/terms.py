@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -30,6 +31,16 @@ class Terms:
         """Those answers that are chosen, by a mask or by numbers."""
         image, row, position = (part[which] for part in self.place)
         return Terms(self.x[which], self.weight[which], self.got[which], (image, row, position))
+
+    @cached_property
+    def alone(self) -> Terms:
+        """Those of one product, which no order of sums touches, with that product only: x and weight (answers, 1)."""
+        there = (self.x != 0) & (self.weight != 0) | ~np.isfinite(self.x)  # infinity times zero is a term
+        single = np.count_nonzero(there, axis=1) == 1
+        one, at = self.only(single), there[single].argmax(axis=1)[:, None]
+        return Terms(
+            np.take_along_axis(one.x, at, axis=1), np.take_along_axis(one.weight, at, axis=1), one.got, one.place
+        )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from .terms import Terms, terms
 Array = np.ndarray
 
 CHUNKS = (64, 1024)  # answers that a candidate is tried on before all of them
-SINGLE = 64  # answers of one product, tried before that: they have no order
+SINGLE = 64  # answers of one product, at most, tried before that: they have no order
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def informative(asked: Terms) -> Terms:
 
 def allows(asked: Terms, arithmetic: Arithmetic) -> bool:
     """Does every answer allow this arithmetic? Tried on few first."""
-    if arithmetic.pieces == 1 and not allows_single(asked, arithmetic):
+    if arithmetic.pieces == 1 and not allows_alone(asked, arithmetic, SINGLE):
         return False
     start = 0
     for end in (*CHUNKS, len(asked)):
@@ -86,16 +86,18 @@ def allows(asked: Terms, arithmetic: Arithmetic) -> bool:
     return True
 
 
-def allows_single(asked: Terms, arithmetic: Arithmetic) -> bool:
-    """Do some answers of one product alone allow it?"""
-    head = slice(0, 3 * SINGLE)
-    one = np.flatnonzero(np.count_nonzero(asked.x[head] * asked.weight[head], axis=1) == 1)
-    want = precision.of_one(asked.x[one], asked.weight[one], arithmetic)
-    return bool(np.all((want == asked.got[one]) | np.isnan(want)))
+def allows_alone(asked: Terms, arithmetic: Arithmetic, most: int | None = None) -> bool:
+    """Do the answers of one product alone allow it? All of them, or the first so many."""
+    one, part = asked.alone, slice(0, most)
+    want = precision.of_one(one.x[part], one.weight[part], arithmetic)
+    return bool(np.all((want == one.got[part]) | (np.isnan(want) & np.isnan(one.got[part]))))
 
 
 def consistent(asked: Terms) -> tuple[Arithmetic, ...]:
-    """All arithmetics that every answer allows, the simplest way to say it: not fused if nothing needs to be."""
+    """All arithmetics that every answer allows, the simplest way to say it: not fused if nothing needs to be.
+
+    Pieces last: they are held to a bound, which others near float32 keep too.
+    """
     for fused in (False, True):
         base = replace(PLAIN, fused=fused)
         if allows(asked, base):
@@ -106,16 +108,28 @@ def consistent(asked: Terms) -> tuple[Arithmetic, ...]:
     return (
         simplest(asked, named)
         or simplest(asked, [replace(candidate, fused=True) for candidate in named])
-        or simplest(asked, precision.in_pieces())
         or simplest(asked, precision.odd())
+        or tuple(found for found in simplest(asked, precision.in_pieces()) if shown(asked, found))
     )
+
+
+def shown(asked: Terms, pieces: Arithmetic) -> bool:
+    """Do the answers of one product show that it was made of pieces? Where they cannot, they need not.
+
+    They do not where one product in one piece explains them all, although the sum of the pieces, however well rounded, is
+    another number in some of them: what is unlike float32 is then how products are added.
+    """
+    one = asked.alone
+    same = precision.of_one(one.x, one.weight, pieces) == precision.of_one(one.x, one.weight, PLAIN)
+    return bool(same.all()) or not inputs_alone(asked)
 
 
 def inputs_alone(asked: Terms) -> frozenset[str]:
     """The formats of inputs that all answers of one product allow, by any arithmetic that has a name; none for none."""
-    one = asked.only(np.count_nonzero((asked.x != 0) & (asked.weight != 0), axis=1) == 1)
-    found = simplest_of(precision.every(), lambda a: bool((precision.of_one(one.x, one.weight, a) == one.got).all()))
-    return frozenset(arithmetic.inputs for arithmetic in found) if len(one) else frozenset()
+    found = simplest_of(
+        precision.every(), lambda known: allows_alone(asked, known, SINGLE) and allows_alone(asked, known)
+    )
+    return frozenset(arithmetic.inputs for arithmetic in found) if len(asked.alone) else frozenset()
 
 
 def nothing_lost(asked: Terms) -> bool:
@@ -133,7 +147,7 @@ def nothing_lost(asked: Terms) -> bool:
 
 
 def simplest(asked: Terms, candidates: Iterable[Arithmetic]) -> tuple[Arithmetic, ...]:
-    """Those that are allowed; one that truncates only where the same would not do that rounds to nearest."""
+    """Those that are allowed; one that truncates, or rounds ties away, only where the same would not do that does not."""
     return simplest_of(candidates, lambda candidate: allows(asked, candidate))
 
 
@@ -144,11 +158,11 @@ def simplest_of(candidates: Iterable[Arithmetic], allowed: Callable[[Arithmetic]
 
 
 def nearer(candidate: Arithmetic) -> Iterator[Arithmetic]:
-    """The same with one truncating format replaced by the one of its width that rounds to nearest."""
-    for place in ("activations", "weights", "accumulator"):
-        known: Format = getattr(candidate, place)
-        if known.truncates:
-            yield replace(candidate, **{place: precision.NEAREST[known]})  # type: ignore[arg-type]
+    """The same with a format replaced by the one of its width that rounds to nearest, ties to even: in a place or both inputs."""
+    for places in (("activations",), ("weights",), ("activations", "weights"), ("accumulator",), ("result",)):
+        near = {place: precision.NEAREST.get(getattr(candidate, place)) for place in places}
+        if None not in near.values():
+            yield replace(candidate, **near)  # type: ignore[arg-type]
 
 
 def unlike(asked: Terms) -> str:

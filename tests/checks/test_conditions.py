@@ -159,7 +159,7 @@ def test_fewer_bits_on_purpose_are_known_beyond_the_bound_and_fail_within_it(tru
     coarse = recorded(truth, fc7=lambda y: y * np.float32(1.01))
     found = judged(truth, recorded(truth), coarse, arithmetic="bfloat16")
     assert found["fc7"].status is Status.KNOWN
-    assert found["fc7"].hint == "computed in bfloat16, as it was set to; 37% of that format's bound"
+    assert found["fc7"].hint == "computed in bfloat16, as it was set to; 28% of that format's bound"
     assert "" not in found
     not_on = judged(truth, recorded(truth), recorded(truth), arithmetic="bfloat16")
     assert not_on[""].status is Status.FAIL
@@ -186,14 +186,16 @@ def test_fewer_bits_excuse_nothing_that_is_wrong(truth, layer, form, wrong):
     assert found.expected == f"numbers within {form}'s bound, from what the layer was fed"
 
 
+@pytest.mark.parametrize("cut", [False, True], ids=["to nearest", "truncated"])
 @pytest.mark.parametrize("form", ["bfloat16", "float16", "tf32"])
-def test_a_network_of_fewer_bits_keeps_each_layer_within_its_formats_bound(truth, form):
-    """Weights and every layer's output rounded; LRN computed wholly so in float16 and bfloat16."""
+def test_a_network_of_fewer_bits_keeps_each_layer_within_its_formats_bound(truth, form, cut):
+    """Weights and every layer's output rounded, or the operands of products cut."""
     kind = fewer.FORMATS[form]
-    params = {name: kind.rounded(value.astype(np.float64)) for name, value in truth.params.items()}
+    read = replace(kind, name="cut", truncates=True) if cut else kind
+    params = {name: read.rounded(value.astype(np.float64)) for name, value in truth.params.items()}
     x, run = truth.x.astype(np.float64), {}
     for layer in truth.network.layers:
-        x = kind.rounded(oracle.apply(layer, params, kind.rounded(x)))
+        x = kind.rounded(oracle.apply(layer, params, read.rounded(x) if layer.reduction(x.shape[1:]) else x))
         run[layer.name] = x.astype(np.float32)
     other = Recording("numpy", "paper-thin", "large", runs={BATCH: run, SECOND: run})
     found = judged(truth, recorded(truth), other, arithmetic=form)
@@ -662,6 +664,15 @@ def test_where_several_ways_to_sum_fit_the_inputs_decide(monkeypatch):
         monkeypatch.setattr(judge.precision, "verdicts", said)
         mode = Condition("coarse", "", arithmetic="bfloat16")
         assert [status for status, _ in asked_of_fc8(in_float32, mode)] == [status, status]
+
+
+@pytest.mark.parametrize("read", [TF32, arithmetics.TF32_AWAY, arithmetics.TF32_TRUNCATED])
+def test_a_format_however_it_rounds_is_that_format(monkeypatch, read):
+    said = lambda recording, truth: [(truth.network.layers[0], Verdict((Arithmetic(read, read),)))]  # noqa: E731
+    monkeypatch.setattr(judge.precision, "verdicts", said)
+    for declared, status in (("tf32", Status.KNOWN), ("bfloat16", Status.FAIL)):
+        found = asked_of_fc8(in_float32, Condition("coarse", "", arithmetic=declared))
+        assert [s for s, _ in found] == [status, status]
 
 
 def test_what_may_be_fewer_bits_and_is_float32_in_a_layer_is_said_and_passes():

@@ -19,6 +19,7 @@ from alexnet_parity.reference.precision import (
     PLAIN,
     TENSOR_CORES,
     TF32,
+    TF32_AWAY,
     TF32_TRUNCATED,
     Arithmetic,
     Format,
@@ -43,6 +44,16 @@ BY_HAND = [
     (TF32, 2051, 2052),
     (TF32, 4095, 4096),
     (TF32_TRUNCATED, 2051, 2050),
+    (TF32_AWAY, 2049, 2050),  # half-way: away from zero
+    (TF32_AWAY, -2049, -2050),
+    (TF32_AWAY, 2051, 2052),
+    (TF32_AWAY, 2048.999, 2048),
+    (TF32_AWAY, -2049.001, -2050),
+    (TF32_AWAY, 4095, 4096),
+    (TF32_AWAY, 2.0**-30, 2.0**-30),
+    (TF32_AWAY, 2.0**-137, 2.0**-136),  # half of the smallest subnormal
+    (TF32_AWAY, (0.5 - 2.0**-54) * 2.0**-136, 0),  # just less: half an ulp more would bring it there
+    (TF32_AWAY, float(np.finfo(np.float32).max), np.inf),
     (FLOAT16, 2049, 2048),
     (FLOAT16, 65519, 65504),
     (FLOAT16, 65520, np.inf),
@@ -69,7 +80,47 @@ def test_rounding_by_hand(known: Format, value: float, want: float):
         assert known.rounded(np.array([value]))[0] == want
 
 
-def naive(value: float, bits: int, truncates: bool) -> float:
+INPUTS = [BFLOAT16, BFLOAT16_TRUNCATED, TF32, TF32_AWAY, TF32_TRUNCATED, FLOAT16]
+SUMS = [
+    FLOAT32,
+    FLOAT64,
+    FLOAT32_TRUNCATED,
+    *TENSOR_CORES,
+    precision.of_bits(23),
+    precision.of_bits(23, truncates=True),
+]
+
+
+@pytest.mark.parametrize("known", [*INPUTS, *SUMS], ids=lambda known: known.name)
+def test_what_is_infinite_stays_so_and_nan_stays_nan(known):
+    got = known.rounded(np.array([np.inf, -np.inf, np.nan, 0.0, -0.0]))
+    np.testing.assert_array_equal(got, [np.inf, -np.inf, np.nan, 0, 0])
+    np.testing.assert_array_equal(np.signbit(got[3:]), [False, True])
+
+
+def test_beyond_the_range_lies_infinity_to_nearest_and_the_largest_number_towards_zero():
+    beyond = np.array([1e39, -1e39])
+    for known in (BFLOAT16, TF32, TF32_AWAY, FLOAT32, FLOAT16):
+        np.testing.assert_array_equal(known.rounded(beyond), [np.inf, -np.inf])
+    for known in (BFLOAT16_TRUNCATED, TF32_TRUNCATED, FLOAT32_TRUNCATED, *TENSOR_CORES):
+        largest = 2.0**128 - 2.0 ** (128 - known.bits)
+        np.testing.assert_array_equal(known.rounded(beyond), [largest, -largest])
+
+
+def test_as_bits_are_dropped_and_added_to():
+    """What hardware does to float32's bits, infinity's among them: `and 0xffffe000`; of finite ones, 0x1000 more first."""
+    bits = np.random.default_rng(4).integers(0, 2**32, 20000, dtype=np.uint64).astype(np.uint32)
+    bits[:4] = (0x7F800000, 0xFF800000, 0x7F7FFFFF, 0x00001000)
+    values = bits.view(np.float32)
+    bits = bits[~np.isnan(values)]
+    values = bits.view(np.float32).astype(np.float64)
+    cut = (bits & np.uint32(0xFFFFE000)).view(np.float32)
+    np.testing.assert_array_equal(TF32_TRUNCATED.rounded(values), cut)
+    more = (bits + np.uint32(0x1000) * np.isfinite(values).astype(np.uint32)) & np.uint32(0xFFFFE000)
+    np.testing.assert_array_equal(TF32_AWAY.rounded(values), more.view(np.float32))
+
+
+def naive(value: float, known: Format) -> float:
     """One number, by exact fractions."""
     if value == 0:
         return 0.0
@@ -78,17 +129,22 @@ def naive(value: float, bits: int, truncates: bool) -> float:
         exact, exponent = exact / 2, exponent + 1
     while exact < 1:
         exact, exponent = exact * 2, exponent - 1
-    scaled = exact * 2 ** (bits - 1)
-    whole = int(scaled) if truncates else round(scaled)  # Python rounds halves to even
-    return float(np.copysign(float(Fraction(whole, 2 ** (bits - 1)) * Fraction(2) ** exponent), value))
+    scaled = exact * 2 ** (known.bits - 1)
+    whole = int(scaled) if known.truncates else round(scaled)  # Python rounds halves to even
+    whole = int(scaled + Fraction(1, 2)) if known.away else whole
+    return float(np.copysign(float(Fraction(whole, 2 ** (known.bits - 1)) * Fraction(2) ** exponent), value))
 
 
-@pytest.mark.parametrize("known", [BFLOAT16, TF32, FLOAT32, BFLOAT16_TRUNCATED, TF32_TRUNCATED, FLOAT32_TRUNCATED])
+@pytest.mark.parametrize(
+    "known",
+    [BFLOAT16, TF32, TF32_AWAY, FLOAT32, BFLOAT16_TRUNCATED, TF32_TRUNCATED, FLOAT32_TRUNCATED, *SUMS[-2:]],
+    ids=lambda known: known.name,
+)
 def test_rounding_as_fractions_do(known):
     random = np.random.default_rng(3)
     values = random.standard_normal(300) * 2.0 ** random.integers(-20, 20, 300)
     values[:40] = np.arange(40) + 2.0 ** (known.bits + 1) + np.arange(40) % 3  # ties among them
-    want = [naive(value, known.bits, known.truncates) for value in values]
+    want = [naive(value, known) for value in values]
     np.testing.assert_array_equal(known.rounded(values), want)
 
 
@@ -188,6 +244,32 @@ def test_pieces():
     assert precision.possible(*terms((x, 1)), whole, six)[0]
 
 
+def test_a_sum_of_pieces_that_no_order_rounds_is_asked_exactly():
+    """24 bits times a power of two: three bfloat16 numbers whose sums are exact, and no bound lets a lost bit through."""
+    six = Arithmetic(BFLOAT16, BFLOAT16, pieces=3)
+    x = 1 + 2.0**-23
+    for got, allowed in ((x, True), (1.0, False), (1 + 2.0**-22, False)):
+        assert bool(precision.possible(*terms((x, 2.0**-5)), np.array([got * 2.0**-5], np.float32), six)[0]) == allowed
+    w = 1 + 2.0**-9 + 2.0**-23  # the product needs more: one ulp off is within the bound
+    assert precision.possible(*terms((x, w)), np.array([np.nextafter(np.float32(x * w), np.float32(2))]), six)[0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_last_place_of_all_terms(seed):
+    random = np.random.default_rng(seed)
+    products = np.ldexp(random.integers(-5, 5, (4, 7, 3)).astype(float), random.integers(-20, 20, (4, 7, 3)))
+    for column, got in enumerate(precision.last_place(products)):
+        fractions = [Fraction(value) for value in products[:, column].ravel() if value]
+        want = max(2.0**k for k in range(-30, 30) if all((f / Fraction(2) ** k).denominator == 1 for f in fractions))
+        assert got == want
+    assert np.isinf(precision.last_place(np.zeros((2, 1, 3)))[0])
+
+
+def test_infinities_pass_through_sums_that_truncate():
+    for known in (FLOAT32_TRUNCATED, *TENSOR_CORES):
+        assert answers(Arithmetic(accumulator=known), (np.inf, 1), (1, 1)) == {np.inf}
+
+
 # The probe's numbers --------------------------------------------------------------------------------------------------
 
 
@@ -221,6 +303,19 @@ def test_every_filter_is_asked_something_and_of_every_kind(variant, layer):
     assert given.x.shape[0] % len(probe.SHEETS) == 0
     assert np.abs(given.x).max() == probe.LARGE
     assert np.abs(weight).max() < 65504  # float16's range
+
+
+@pytest.mark.parametrize(("variant", "layer"), EVERY_KIND)
+def test_only_two_kinds_of_images_leave_the_range_of_float16(variant, layer):
+    given = made(variant, layer)
+    heaviest = np.abs(given.params[f"{layer}.weight"]).max()
+    small = dict.fromkeys(probe.SHEETS, 2.0**-24) | {"unit": 2.0**-38}
+    small |= {f"swallow-{turn}": 2.0**-48 for turn in range(3)}
+    for place, sheet in enumerate(probe.SHEETS):
+        x = np.abs(given.x[place :: len(probe.SHEETS)].astype(np.float64))
+        assert x[x > 0].min() >= small[sheet], sheet
+        top = 2.0**26 if "swallow" in sheet else 2.0**17 if sheet == "unit" else 65504
+        assert x.max() * heaviest < top, sheet
 
 
 @pytest.mark.parametrize(("variant", "layer"), EVERY_KIND)

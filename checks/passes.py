@@ -9,10 +9,12 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..impls.describe import one_line
 from ..impls.interface import Unavailable, Unsupported
 from ..reference.stimuli import Stimulus
 from .recording import AGAIN, BATCH, FIRST, GRADIENTS, GRADIENTS_AGAIN, TRAINING, UNRECORDED
@@ -44,13 +46,31 @@ class Subject:
 
 
 def build(module: Any, stimulus: Stimulus, device: str) -> Any:
-    """module.build(network, params), with the device where it takes one."""
-    if not callable(getattr(module, "build", None)):
-        raise TypeError("the module has no build(network, params)")
+    """module.build(network, params), with the device where it takes one; raises Unavailable for one that cannot be called so."""
+    if reason := unbuildable(module):
+        raise Unavailable(reason)
     takes_device = "device" in inspect.signature(module.build).parameters
     if device == "cuda" and not takes_device:
         raise Unavailable("build() takes no device; give it a `device` parameter, or run with --device auto")
     return module.build(stimulus.network, dict(stimulus.params), **({"device": device} if takes_device else {}))
+
+
+def unbuildable(module: Any) -> str:
+    """Why its build() cannot be called at all, and what to do ("" if it can); told before anything runs."""
+    file = Path(getattr(module, "__file__", "") or "").name or "the module"
+    build = getattr(module, "build", None)
+    if build is None:
+        return f"found no build() in {file}, expected one: write build(network, params) as README.md shows"
+    if not callable(build):
+        return f"found build = {one_line(repr(build), 60)} in {file}, expected a function: write build(network, params)"
+    try:
+        signature = inspect.signature(build)
+        signature.bind(None, None, **{name: None for name in ("device",) if name in signature.parameters})
+    except TypeError as error:
+        line = getattr(getattr(build, "__code__", None), "co_firstlineno", None)
+        place = f"{file}:{line}" if line else file
+        return f"found build{one_line(signature, 100)} at {place}, expected build(network, params): {one_line(error)}"
+    return ""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 
-from ..impls.describe import describe
+from ..impls.describe import describe, one_line
 from ..impls.find import Target
 from . import pipe
 from .child import Child, python
@@ -34,7 +34,16 @@ class Worker:
 
     def start(self) -> None:
         self.child = Child(python("checks.worker"), self.timeout, {**os.environ, **self.target.environment})
-        threading.Thread(target=self.listen, args=(self.child,), daemon=True).start()
+        try:
+            threading.Thread(target=self.listen, args=(self.child,), daemon=True).start()
+        except RuntimeError as error:  # the system has no thread left for it
+            self.child.close()
+            self.give_up(f"its process could not be listened to: {one_line(error)}")
+
+    def give_up(self, reason: str) -> None:
+        """Every feed ends as a recording, here too."""
+        for feed in self.feeds:
+            self.out.put(Recording(self.target.name, feed.variant, feed.stimulus, errors={"build": reason}))
 
     def job(self) -> bytes:
         asked = {"target": asdict(self.target), "feeds": [asdict(feed) for feed in self.feeds]}

@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from ..impls.describe import describe
+from ..impls.describe import clean, describe, name_of, one_line
 from ..impls.interface import Unavailable, Unsupported
 from ..reference import variants
 from ..reference.stimuli import Stimulus
-from .passes import PASSES, Subject
+from .passes import PASSES, Subject, unbuildable
 from .recording import Absent, Event, Feed, Recording
 
 Array = np.ndarray
 
+LONGEST = 1000  # characters of a reason
 MOST = 1000  # arrays of one pass: a generator that never ends must not go on for ever
 
 
@@ -35,15 +36,18 @@ def events(module: Any, stimulus: Stimulus, feed: Feed, device: str) -> Iterator
     if feed.fallback and getattr(module, "variant", None) is None:
         yield Event("skipped")
         return
+    if reason := unbuildable(module):
+        yield Event("unavailable", text=reason)
+        return
     subject = Subject(module, stimulus, device)
     if any(PASSES[run].on_model for run in feed.runs):
         before = {name: checksum(value) for name, value in stimulus.params.items()} if feed.read_back else {}
         if broken := built(subject):
             yield broken
             return
-        yield from flags(subject.model)
+        yield from flags(subject.model, file_of(module))
         if feed.read_back:
-            yield from read_back(subject.model, stimulus.params, before)
+            yield from read_back(subject.model, stimulus.params, before, file_of(module))
     for run in feed.runs:
         yield from passed(run, subject)
 
@@ -55,11 +59,11 @@ def built(subject: Subject) -> Event | None:
             return Event("unsupported", text=reason)
         subject.model  # noqa: B018 - builds it
     except Unsupported as error:
-        return Event("unsupported", text=str(error))
+        return Event("unsupported", text=one_line(error, LONGEST))
     except Unavailable as error:
-        return Event("unavailable", text=str(error))
+        return Event("unavailable", text=one_line(error, LONGEST))
     except Exception as error:
-        return Event("error", "build", text=f"build() raised {describe(error)}")
+        return Event("error", "build", text=f"build() raised {describe(error, file_of(subject.module))}")
     return None
 
 
@@ -73,19 +77,25 @@ def passed(run: str, subject: Subject) -> Iterator[Event]:
         for recorded, name, value in PASSES[run].run(subject):
             if (recorded, name) in seen or len(seen) == MOST:
                 many = len(seen) == MOST
-                raise ValueError(f"more than {MOST} activations" if many else f"activation {name!r} was given twice")
+                told = f"more than {MOST} activations" if many else f"activation {one_line(repr(name))} was given twice"
+                raise ValueError(told)
             seen.add((recorded, name))
             if problem := not_an_array(value):
-                raise TypeError(f"activation {name!r} is {problem}")
-            yield Event("activation", recorded, str(name), array=np.asarray(value, order="C"))
+                raise TypeError(f"activation {one_line(repr(name))} is {problem}")
+            yield Event("activation", recorded, name_of(name), array=np.asarray(value, order="C"))
     except Absent:
         yield Event("absent", run)
     except Unsupported as error:
-        yield Event("refused", run, text=str(error))
+        yield Event("refused", run, text=one_line(error, LONGEST))
     except Unavailable as error:
-        yield Event("unavailable", text=str(error))
+        yield Event("unavailable", text=one_line(error, LONGEST))
     except Exception as error:
-        yield Event("error", run, text=f"{PASSES[run].calls} raised {describe(error)}")
+        yield Event("error", run, text=f"{PASSES[run].calls} raised {describe(error, file_of(subject.module))}")
+
+
+def file_of(module: Any) -> str | None:
+    """The implementation's own file, which places are told in; None if it says none."""
+    return getattr(module, "__file__", None) or getattr(getattr(module, "module", None), "__file__", None)
 
 
 def fixed_to_another(module: Any, stimulus: Stimulus) -> str:
@@ -98,17 +108,19 @@ def fixed_to_another(module: Any, stimulus: Stimulus) -> str:
     return "" if same else f"fixed to the network {fixed!r}; this needs {stimulus.network.name!r}"
 
 
-def flags(model: Any) -> Iterator[Event]:
+def flags(model: Any, file: str | None = None) -> Iterator[Event]:
     """What the model says of itself (device, precision, determinism), if it says anything."""
     try:
         said = dict(model.flags()) if hasattr(model, "flags") else {}
     except Exception as error:
-        said = {"flags": f"not known: {describe(error)}"}
+        said = {"flags": f"not known: {describe(error, file)}"}
     for name, value in said.items():
-        yield Event("flag", name=str(name), text=str(value))
+        yield Event("flag", name=name_of(name), text=clean(value))
 
 
-def read_back(model: Any, given: Mapping[str, Array], before: Mapping[str, int]) -> Iterator[Event]:
+def read_back(
+    model: Any, given: Mapping[str, Array], before: Mapping[str, int], file: str | None = None
+) -> Iterator[Event]:
     """Each parameter as the model holds it; only those that are not what was given travel on.
 
     `before` are the checksums of what was given: a model that changes it in place must not be compared with itself.
@@ -117,14 +129,14 @@ def read_back(model: Any, given: Mapping[str, Array], before: Mapping[str, int])
         for name, value in dict(model.params()).items():
             problem = not_an_array(value)
             if problem:
-                yield Event("error", "params", text=f"params()[{name!r}] is {problem}")
+                yield Event("error", "params", text=f"params()[{one_line(repr(name))}] is {problem}")
             elif name in given and checksum(given[name]) == before[name] and same_bits(value, given[name]):
-                yield Event("same-param", name=str(name))
+                yield Event("same-param", name=name_of(name))
             else:
-                yield Event("param", name=str(name), array=np.asarray(value, order="C"))
+                yield Event("param", name=name_of(name), array=np.asarray(value, order="C"))
         yield Event("params-read")
     except Exception as error:
-        yield Event("error", "params", text=f"params() raised {describe(error)}")
+        yield Event("error", "params", text=f"params() raised {describe(error, file)}")
 
 
 def not_an_array(value: Any) -> str:

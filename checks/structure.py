@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ..reference.spec import nearest
+from ..reference.spec import perhaps
 from . import compare
 from .finding import Finding, Status, judged
 from .recording import BATCH, Recording
@@ -19,7 +19,7 @@ def missing(recording: Recording, truth: Truth, run: str = BATCH) -> Iterator[Fi
         return
     strangers = [name for name in recording.run(run) if name not in truth.network.names()]
     more = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
-    reason = recording.why_missing(run) or f"not among the names given{nearest(absent[0], strangers)}"
+    reason = recording.why_missing(run) or f"not among the names given{perhaps(absent[0], strangers)}"
     yield Finding(Status.ERROR, absent[0], "an activation", f"none{more}: {reason}")
 
 
@@ -36,7 +36,7 @@ def shapes(recording: Recording, truth: Truth) -> Iterator[Finding]:
     for name in recording.run():
         if name not in expected:
             hint = f"the layers are: {' '.join(expected)}"
-            yield Finding(Status.ERROR, name, f"a layer's name{nearest(name, list(expected))}", repr(name), hint=hint)
+            yield Finding(Status.ERROR, name, f"a layer's name{perhaps(name, list(expected))}", repr(name), hint=hint)
     yield from missing(recording, truth)
 
 
@@ -66,7 +66,7 @@ def readback(recording: Recording, truth: Truth) -> Iterator[Finding]:
         expected = f"{name} as given, {math.prod(given.shape):,} numbers"
         if name not in recording.params:
             others = [other for other in recording.params if other not in truth.params]
-            reason = recording.why_missing("params") or f"not in params(){nearest(name, others)}"
+            reason = recording.why_missing("params") or f"not in params(){perhaps(name, others)}"
             yield Finding(Status.ERROR, layer, expected, reason)
             continue
         held = recording.params[name]
@@ -77,5 +77,5 @@ def readback(recording: Recording, truth: Truth) -> Iterator[Finding]:
     for name in recording.params:
         if name not in truth.params:
             hint = f"the parameters are: {' '.join(truth.params)}"
-            expected = f"a parameter's name{nearest(name, list(truth.params))}"
+            expected = f"a parameter's name{perhaps(name, list(truth.params))}"
             yield Finding(Status.ERROR, name.rpartition(".")[0], expected, repr(name), hint=hint)

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, BinaryIO
 
 from ..impls import find
@@ -36,14 +37,11 @@ def job_and_output() -> tuple[dict[str, Any], BinaryIO]:
 
 def main() -> None:
     job, out = job_and_output()
+    target = find.Target(**job["target"])
     try:
-        module = find.load(find.Target(**job["target"]))
-    except ImportError as error:
-        kind = "unavailable" if find.lacks(error) else "error"
-        pipe.send(out, Event(kind, "build", text=f"its import failed: {describe(error)}"))
-        return
-    except Exception as error:
-        pipe.send(out, Event("error", "build", text=f"its import raised {describe(error)}"))
+        module = find.load(target)
+    except (Exception, SystemExit) as error:
+        pipe.send(out, not_imported(error, target))
         return
     gc.collect()
     gc.freeze()  # the framework's own objects: collecting after each feed would walk through them all again
@@ -56,6 +54,26 @@ def main() -> None:
         for name, text in versions().items():
             pipe.send(out, Event("flag", name=name, text=text))
         pipe.send(out, Event("done"))
+
+
+def not_imported(error: BaseException, target: find.Target) -> Event:
+    """What is missing or wrong before anything of it ran is told once and ends the run, as a missing framework does.
+
+    But what breaks under a setting alone is that setting's error, for others compare with it.
+    """
+    lacking = isinstance(error, ImportError) and find.lacks(error)
+    kind = "error" if target.setting and not lacking else "unavailable"
+    how = "failed:" if isinstance(error, ImportError) else "raised"
+    return Event(kind, "build", text=f"its import {how} {describe(error, target.file or origin(target.module))}")
+
+
+def origin(module: str) -> str:
+    """The file that a module's name stands for, "" where there is none."""
+    try:
+        found = find_spec(module)
+    except Exception:  # of what its packages do when they are imported
+        return ""
+    return (found.origin or "") if found else ""
 
 
 def end_with_parent(stdin: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import github, outputs
+from . import github, outputs, targets
 from .main import BAD, GOOD, Usage, natural, say, seconds
 from .progress import Progress
 
@@ -69,7 +69,8 @@ def shape(text: str) -> tuple[int, ...]:
 def run(options: argparse.Namespace) -> int:
     """Audit, write what was asked for, show the outcome; returns the exit status."""
     known_variant(options.variant)
-    outputs.check([path for path in (options.json, options.report, options.junit) if path])
+    written = [path for path in (options.json, options.report, options.junit) if path]
+    outputs.check(written, read(options), options.report)
     from ..checks.audit import process
     from ..impls.foreign.graph import Refused
 
@@ -81,6 +82,19 @@ def run(options: argparse.Namespace) -> int:
         except Refused as refusal:
             raise Usage(one_line(refusal)) from None
     return finish(audit, options.json, options.report, options.fail_on, options.junit, options.github)
+
+
+def read(options: argparse.Namespace) -> list[Path]:
+    """The files that the audit is of, for `outputs.check`."""
+    from ..impls.foreign import target
+    from ..impls.foreign.graph import Refused
+
+    try:
+        place = target.parse(options.target).place
+    except Refused as refusal:
+        raise Usage(one_line(refusal)) from None
+    model = [Path(place)] if Path(place).exists() else targets.read([place])
+    return [*model, *([options.weights] if options.weights else [])]
 
 
 def known_variant(name: str) -> None:

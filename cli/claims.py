@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     from ..reports.claims import Trial
 
     report = options.report or (None if options.id else DEFAULT_REPORT)
-    outputs.check([path for path in (options.json, report) if path])
+    outputs.check([path for path in (options.json, report) if path], [options.original_code], report)
     try:
         claims = checks.chosen(options.id or None)
     except KeyError as error:

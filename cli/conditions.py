@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import outputs, targets
+from .evaluate import positive
 from .main import BAD, GOOD, Usage, natural, say, seconds
 from .progress import Progress
 
@@ -31,7 +32,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--variant", default="paper-thin", metavar="V", help="default: paper-thin")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="of the plain run; default: cpu")
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="of weights and inputs; default: 0")
-    parser.add_argument("--at-once", type=natural, default=0, metavar="N", help="processes; default: one for each core")
+    parser.add_argument("--at-once", type=positive, metavar="N", help="processes; default: one for each core")
     parser.add_argument(
         "--timeout",
         type=seconds,
@@ -50,7 +51,8 @@ def run(options: argparse.Namespace) -> int:
     from ..reports import findings_file
     from ..reports.findings_file import Findings
 
-    outputs.check([path for path in (options.json, options.junit, options.report) if path])
+    written = [path for path in (options.json, options.junit, options.report) if path]
+    outputs.check(written, targets.read(options.impl), options.report)
     session = ask(options)
     with Progress(f"starting {', '.join(target.name for target in session.targets)}") as progress:
         try:
@@ -108,6 +110,9 @@ def finish(found: Any, options: argparse.Namespace) -> int:
     """Write, show, and return the exit status."""
     from ..reports import files, junit
 
+    if reason := found.nothing_judged():
+        raise Usage(reason)
+
     with outputs.writing():
         if options.json:
             files.write(options.json, found.as_json())
@@ -140,4 +145,5 @@ def lines(findings: Sequence[Finding]) -> Iterator[str]:
     yield from (finding.line() for finding in wrong[:MOST])
     if len(wrong) > MOST:
         yield f"... and {len(wrong) - MOST} more (--json FILE has them all)"
-    yield f"{'FAIL' if wrong else 'PASS'}: {len(groups)} runs, {len(findings)} findings, {len(wrong)} wrong"
+    runs = f"{len(groups)} run{'s' * (len(groups) != 1)}"
+    yield f"{'FAIL' if wrong else 'PASS'}: {runs}, {len(findings)} findings, {len(wrong)} wrong"

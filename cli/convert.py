@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..checks import whole
 from . import outputs
-from .main import BAD, GOOD, Usage, named_variant, natural, say, seconds
+from .main import BAD, GOOD, Usage, named_variant, natural, say, seconds, told
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -82,38 +83,34 @@ def convert(options: argparse.Namespace, scribes: Scribes) -> int:
     target = format_of(options.output, options.to, "--to")
     caffe = options.source.suffix == CAFFE and not options.source_format
     source = None if caffe else format_of(options.source, options.source_format, "--from")
-    check_place(options.output, target)
+    place = outputs.real(options.output)  # what a link leads to is written, as by every other command
+    check_place(options.output, place, target, options.source)
     with Progress(f"reading {options.source}") as progress:
         try:
-            given, left = (
+            given, kept, left = (
                 from_caffe(options.source, network) if source is None else read(options, scribes, source, network)
             )
             progress.write(f"writing {options.output}")
-            with beside(options.output) as part:
+            with beside(place) as part:
                 scribe = scribes.of(target, able(target))
                 scribe.write(target.name, network, given, part)
                 progress.write(f"comparing {options.output} with {options.source}")
                 found = scribe.read(target.name, network, part)
                 if wrong := matrix.differing(network, found, given, target.name):
-                    return told(f"{options.output}: not written, {wrong.got}; {options.source} holds it otherwise")
-                put(part, options.output)
+                    why = f"{options.output}: not written, {wrong.got}; {options.source} holds it otherwise"
+                    return told(why, BAD)
+                put(part, place)
+                outputs.WRITTEN.append(options.output)
         except (Refused, Unsupported) as error:
             raise Usage(str(error)) from None
         except Broken as error:
-            return told(f"nothing was written: {error}")
+            return told(f"nothing was written: {error}", BAD)
         except OSError as error:
             raise Usage(f"cannot write {options.output}: {error.strerror or error}") from None
     count = sum(value.size for value in given.values())
-    same = f"{len(given)} parameters, {count:,} numbers of {network.name}, every bit as in {options.source}"
+    same = f"{len(given)} parameters, {count:,} numbers of {network.name}, every {kept} as in {options.source}"
     say([f"{options.output}: {target.name}, {same}{left}"])
     return GOOD
-
-
-def told(message: str) -> int:
-    import sys
-
-    print(f"alexnet-parity: {message}", file=sys.stderr)
-    return BAD
 
 
 def format_of(path: Path, name: str, option: str) -> Format:
@@ -144,11 +141,11 @@ def able(format: Format) -> str:
     return impl
 
 
-def read(options: argparse.Namespace, scribes: Scribes, source: Format, network: Network) -> tuple[Params, str]:
-    """The file's parameters, checked against the network, and what was left out, in words."""
+def read(options: argparse.Namespace, scribes: Scribes, source: Format, network: Network) -> tuple[Params, str, str]:
+    """The file's parameters, checked against the network; whether every "bit" or every "value" is as there; what was left out."""
     from ..evaluate import weights
     from ..evaluate.errors import Unusable
-    from ..impls.formats.codec import float32
+    from ..impls.formats.codec import float32, kept
 
     path = options.source
     if not path.exists():
@@ -160,7 +157,7 @@ def read(options: argparse.Namespace, scribes: Scribes, source: Format, network:
         weights.check(path, entries, network)
     except Unusable as error:
         raise Usage(str(error)) from None
-    return {name: float32(f"{path}: {name}", found[name]) for name in network.param_shapes()}, left
+    return {name: float32(f"{path}: {name}", found[name]) for name in network.param_shapes()}, kept(found), left
 
 
 def without_training(found: Params) -> tuple[Params, str]:
@@ -169,32 +166,30 @@ def without_training(found: Params) -> tuple[Params, str]:
     return kept, "; velocities and losses were left behind" if len(kept) < len(found) else ""
 
 
-def from_caffe(path: Path, network: Network) -> tuple[Params, str]:
+def from_caffe(path: Path, network: Network) -> tuple[Params, str, str]:
     from ..evaluate import weights
     from ..evaluate.errors import Unusable
 
     try:
-        return weights.read(path, network), "; the first layer's channels turned from B, G, R to R, G, B"
+        return weights.read(path, network), "bit", "; the first layer's channels turned from B, G, R to R, G, B"
     except Unusable as error:
         raise Usage(str(error).removeprefix("--weights ")) from None
 
 
-def check_place(path: Path, target: Format) -> None:
-    """Raise Usage now where the output could not be written later."""
-    if not target.ending:
-        if path.exists():
-            raise Usage(f"{path} is there already; a {target.name} is a folder, give the name of a new one")
-        outputs.check([path])
-    elif not path.name.endswith((target.ending, *target.also)):
-        raise Usage(f"{path}: files of {target.name} end in {target.ending}")
-    else:
-        outputs.check([path])
+def check_place(path: Path, place: Path, target: Format, source: Path) -> None:
+    """Raise Usage now where the output could not be written later. place: what `path` leads to."""
+    if not target.ending and path.exists():
+        raise Usage(f"{path} is there already; a {target.name} is a folder, give the name of a new one")
+    for name in (path, place) if target.ending else ():
+        if not name.name.endswith((target.ending, *target.also)):
+            raise Usage(f"{name}: files of {target.name} end in {target.ending}")
+    outputs.check([path], [source])
 
 
 @contextlib.contextmanager
 def beside(path: Path) -> Iterator[Path]:
     """A place of the same name in a new folder beside it, which is gone afterwards."""
-    folder = Path(tempfile.mkdtemp(dir=path.absolute().parent, prefix=f".{path.name}.", suffix=".part"))
+    folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
     try:
         yield folder / path.name
     finally:
@@ -202,9 +197,16 @@ def beside(path: Path) -> Iterator[Path]:
 
 
 def put(part: Path, path: Path) -> None:
-    """What lies in the part's folder into the folder of `path`, the file of that name last."""
+    """What lies in the part's folder into the folder of `path`, the file of that name last.
+
+    As open() would have made it: the libraries that write it say themselves who may read it, each otherwise.
+    """
+    with whole.part(part) as plain:
+        mode = stat.S_IMODE(plain.stat().st_mode)
     for made in sorted(part.parent.iterdir(), key=lambda made: made.name == part.name):
-        os.replace(made, path.absolute().parent / made.name)
+        if made.is_file():
+            made.chmod(mode)
+        whole.put(made, path.parent / made.name)
 
 
 # All pairs ------------------------------------------------------------------------------------------------------------

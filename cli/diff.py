@@ -25,7 +25,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    outputs.check([path for path in (options.json, options.report) if path])
+    outputs.check([path for path in (options.json, options.report) if path], (options.a, options.b))
     kinds = [path.suffix == ".safetensors" for path in (options.a, options.b)]
     if any(kinds) and not all(kinds):
         raise Usage(f"{options.a} and {options.b} are of different kinds; expected two findings files or two traces")

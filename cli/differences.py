@@ -41,7 +41,8 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, write, show the outcome; returns the exit status."""
-    outputs.check([path for path in (options.json, options.report) if path])
+    written = [path for path in (options.json, options.report) if path]
+    outputs.check(written, targets.read(options.impl), options.report)
     chosen = targets.chosen(options.impl)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before an implementation imports it
     with libraries_silenced() as stream, Progress(stream=stream) as progress:

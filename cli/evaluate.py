@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 from . import outputs, targets
-from .main import BAD, GOOD, Usage, named_variant, natural, say
+from .main import BAD, GOOD, INTERRUPTED, Usage, named_variant, natural, say, told
 from .progress import Progress
 
-INTERRUPTED = 130
 NAMED = 5  # images that could not be decoded
 
 
@@ -85,7 +83,9 @@ def run(options: argparse.Namespace) -> int:
     from ..evaluate import evaluation
     from ..evaluate.errors import Failed, Unusable
 
-    outputs.check([path for path in (options.json, options.report, options.state) if path])
+    written = [path for path in (options.json, options.report, options.state) if path]
+    inputs = (options.weights, options.data, options.labels, options.mean, *targets.read(options.impl))
+    outputs.check(written, inputs)
     try:
         asked = evaluation.prepare(request(options))
         with evaluation.state_of(asked, options.state) as state:
@@ -97,14 +97,11 @@ def run(options: argparse.Namespace) -> int:
                 return told(f"interrupted; {kept(options)}", INTERRUPTED)
             except Failed as error:
                 return told(f"{error}{f'; {kept(options)}' if options.state else ''}", BAD)
+            if options.state:
+                outputs.WRITTEN.append(options.state)
             return finish(evaluation.outcome(asked, options.ties, state), options)
     except Unusable as error:
         raise Usage(str(error)) from None
-
-
-def told(message: str, status: int) -> int:
-    print(f"alexnet-parity: {message}", file=sys.stderr)
-    return status
 
 
 def kept(options: argparse.Namespace) -> str:

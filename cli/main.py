@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
-GOOD, BAD, USAGE = 0, 1, 2
+GOOD, BAD, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 class Usage(Exception):
@@ -123,8 +123,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: with the workers
+    open_streams()
+    from . import outputs
+
+    outputs.WRITTEN.clear()
     try:
         options = parser().parse_args(arguments)
+        if options.command not in ("list", "spec"):
+            check_folder()
         if options.command in ELSEWHERE:
             return int(elsewhere(options.command).run(options))
         command = {"list": show_list, "spec": show_spec, "verify": run_verify, "report": run_report}[options.command]
@@ -134,11 +140,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from . import github
 
             github.tell_failure(error)
-        print(f"alexnet-parity: {error}", file=sys.stderr)
-        return USAGE
+        return told(str(error), USAGE)
     except KeyboardInterrupt:
-        print("alexnet-parity: interrupted; nothing was written", file=sys.stderr)
-        return 130
+        return told(f"interrupted; {outputs.told(otherwise='nothing was written')}", INTERRUPTED)
+
+
+def open_streams() -> None:
+    """What the shell closed (`>&-`) leads nowhere: no error of ours, and no file of ours that gets its number.
+
+    The next file to be opened would, and what a library prints there would be written into it.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            with contextlib.suppress(OSError):
+                os.set_inheritable(number, True)
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def check_folder() -> None:
+    """Raise Usage where the current folder is gone: nothing could be found or written by a name within it."""
+    try:
+        os.getcwd()
+    except OSError:
+        raise Usage("the current folder is no longer there, expected one that is; cd to it and try again") from None
+
+
+def told(message: str, status: int) -> int:
+    """One line on standard error, lost where that cannot take it; returns the status."""
+    try:
+        print(f"alexnet-parity: {message}", file=sys.stderr, flush=True)
+    except OSError:
+        to_nowhere(sys.stderr)
+    return status
+
+
+def to_nowhere(stream: TextIO) -> None:
+    """What was and will be written to a stream that takes no more: Python tries once again when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def say(lines: Iterable[str]) -> None:
@@ -148,9 +192,9 @@ def say(lines: Iterable[str]) -> None:
             print(line)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        to_nowhere(sys.stdout)
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        to_nowhere(sys.stdout)
         raise Usage(f"cannot write to standard output: {error.strerror}") from None
 
 

@@ -18,7 +18,7 @@ class Progress:
     def __init__(self, first: str = "starting", stream: TextIO | None = None) -> None:
         self.first = first
         self.stream = sys.stderr if stream is None else stream
-        self.shown = self.stream.isatty()
+        self.shown = self.stream is not None and self.stream.isatty()  # None: it was closed
 
     def __enter__(self) -> Progress:
         self.write(self.first)
@@ -37,8 +37,11 @@ class Progress:
     def write(self, text: str) -> None:
         if self.shown:
             width = shutil.get_terminal_size().columns - 1
-            self.stream.write(f"\r\x1b[2K{text[:width]}")
-            self.stream.flush()
+            try:
+                self.stream.write(f"\r\x1b[2K{text[:width]}")
+                self.stream.flush()
+            except OSError:  # the terminal was closed; the work goes on
+                self.shown = False
 
 
 @contextlib.contextmanager
@@ -53,14 +56,19 @@ def libraries_silenced() -> Iterator[TextIO]:
         with open(os.devnull, "w", encoding="utf-8") as stream:
             yield stream
         return
-    sys.stderr.flush()
+    flush()
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         with os.fdopen(os.dup(ours), "w", encoding="utf-8") as stream:
             yield stream
     finally:
-        sys.stderr.flush()
+        flush()
         os.dup2(ours, 2)
         os.close(ours)
         os.close(nowhere)
+
+
+def flush() -> None:
+    if sys.stderr is not None:
+        sys.stderr.flush()

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..checks.traces.pass_names import PASSES
-from . import outputs
-from .main import BAD, GOOD, Usage, named_variant, natural, say, seconds
+from . import outputs, targets
+from .main import BAD, GOOD, Usage, named_variant, natural, say, seconds, told
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -21,7 +21,14 @@ def add_parser(commands: Any) -> None:
         "record", help="record one implementation, on a GPU machine say, for `verify --impl FILE` anywhere"
     )
     record.add_argument("--impl", required=True, metavar="NAME|MODULE|FILE", help="one of ours, a module, or mine.py")
-    record.add_argument("-o", "--output", required=True, type=trace_file, metavar="FILE.safetensors")
+    record.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        type=trace_file,
+        metavar="FILE.safetensors",
+        help="where a pass failed, a file that is there is kept and FILE.failed.safetensors is written",
+    )
     record.add_argument("--variant", default="paper", metavar="V", help="default: paper")
     record.add_argument(
         "--pass",
@@ -47,11 +54,10 @@ def trace_file(text: str) -> Path:
 
 def run(options: argparse.Namespace) -> int:
     from ..checks.traces import taking
-    from .targets import chosen
 
-    outputs.check([options.output])
+    outputs.check([options.output], targets.read([options.impl]))
     named_variant(options.variant)
-    (target,) = chosen([options.impl])
+    (target,) = targets.chosen([options.impl])
     passes = tuple(options.passes or PASSES)
     asked = taking.Taking(target, options.variant, passes, options.seed, options.device, options.timeout)
     if not asked.feeds:
@@ -59,8 +65,17 @@ def run(options: argparse.Namespace) -> int:
     trace = taken(asked)
     if reason := no_outputs(trace):
         raise Usage(f"nothing was recorded, so nothing was written: {target.name}: {reason}")
-    write(options.output, trace)
-    return finish(options.output, trace)
+    path = place(options.output, trace)
+    write(path, trace)
+    status = finish(path, trace)
+    if path != options.output:
+        return told(f"{options.output} was kept as it was; what was recorded, with what failed, is in {path}", status)
+    return status
+
+
+def place(asked: Path, trace: Trace) -> Path:
+    """Where it is written: where it was asked for, but a run in which something failed replaces no file that is there."""
+    return asked.with_suffix(f".failed{asked.suffix}") if errors(trace) and asked.exists() else asked
 
 
 def taken(asked: Taking) -> Trace:
@@ -98,6 +113,7 @@ def write(path: Path, trace: Trace) -> None:
 
     try:
         traces.write(path, trace)
+        outputs.WRITTEN.append(path)
     except BadTrace as error:
         raise Usage(f"cannot write {path}: {error}") from None
     except OSError as error:

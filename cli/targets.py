@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .main import Usage
@@ -34,6 +37,23 @@ def chosen(names: list[str], traces: bool = False) -> list[Target]:
         return [find.find(name) for name in dict.fromkeys(names or find.runnable())]
     except find.Unknown as error:
         raise Usage(str(error)) from None
+
+
+def read(names: Iterable[str]) -> list[Path]:
+    """The files that --impl options would be read from, for `outputs.check`; a module's wherever it may lie."""
+    return [path for name in names for path in read_of(name)]
+
+
+def read_of(name: str) -> list[Path]:
+    from ..impls import find
+
+    plain = name if name.endswith(find.TRACE) else find.name_and_setting(name)[0]
+    if plain in find.own():
+        return [find.own()[plain]]
+    if plain.endswith((".py", find.TRACE)) or "/" in plain:
+        return [Path(plain)]
+    *folders, module = plain.split(".")
+    return [Path(place, *folders, f"{module}.py") for place in (".", *sys.path)]
 
 
 def at_least_one(names: list[str], traces: bool = False) -> list[Target]:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import outputs, targets
-from .evaluate import INTERRUPTED, name, positive, told
-from .main import BAD, GOOD, Usage, named_variant, natural, say, seconds
+from .evaluate import name, positive
+from .main import BAD, GOOD, INTERRUPTED, Usage, named_variant, natural, say, seconds, told
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..train.result import Outcome
     from ..train.run import Run
 
+DIGITS = "digits"  # the data that needs no folder
 PARITY, RELU_TANH, LRN = "parity", "relu-tanh", "lrn"
 QUICK = ("torch", "keras", "tf_nn")  # on a CPU, the quickest first; without one of them, the oracle in float32
 OF_EXPERIMENT = {
@@ -41,7 +42,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--data",
         type=name,
-        default="digits",
+        default=DIGITS,
         metavar="digits|DIR",
         help="scikit-learn's digits, enlarged, or a folder with CIFAR-10; default: digits",
     )
@@ -88,7 +89,9 @@ def run(options: argparse.Namespace) -> int:
     from ..evaluate.errors import Failed, Unusable
     from ..train.result import Outcome
 
-    outputs.check([path for path in (options.json, options.report) if path])
+    data = "" if options.data == DIGITS else options.data
+    inputs = (data, options.begin, *targets.read(options.impl))
+    outputs.check([path for path in (options.json, options.report) if path], inputs, options.report)
     check_usage(options)
     try:
         outcome = Outcome()
@@ -106,6 +109,8 @@ def run(options: argparse.Namespace) -> int:
         if not options.checkpoints:
             raise
         return told(f"interrupted{kept(options)}", INTERRUPTED)
+    if options.checkpoints:
+        outputs.WRITTEN.append(options.checkpoints)
     return finish(outcome, options)
 
 

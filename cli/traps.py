@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     """Try, write what was asked for, show the outcome; returns the exit status."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     frameworks, ids = chosen_frameworks(options.framework), chosen_traps(options.trap)
-    outputs.check([path for path in (options.json, options.report) if path])
+    outputs.check([path for path in (options.json, options.report) if path], report=options.report)
     with libraries_silenced() as stream, Progress(stream=stream) as progress:
         tried = tries(frameworks, ids, options, progress)
     return finish(tried, options.json, options.report)

@@ -13,11 +13,11 @@ from ..checks.traces import replay
 from ..checks.traces.container import BadTrace
 from ..checks.traces.trace import Trace
 from ..checks.verify import Session, Unavailable
-from ..impls.find import Target
+from ..impls.find import Target, name_and_setting
 from ..reference import variants
 from ..reports import files, findings_file, junit
 from ..reports.findings_file import BadFile, Findings
-from . import github, outputs
+from . import github, outputs, targets
 from .main import BAD, GOOD, Usage, say
 from .progress import Progress
 from .targets import at_least_one
@@ -28,7 +28,8 @@ SHOWN = 20  # lines about what follows from a first departure; the rest is in th
 
 
 def verify(options: argparse.Namespace) -> int:
-    outputs.check([path for path in (options.json, options.report, options.junit) if path])
+    written = [path for path in (options.json, options.report, options.junit) if path]
+    outputs.check(written, targets.read(options.impl), options.report)
     session = ask(options)
     names = ", ".join(target.name for target in session.targets)
     with Progress(f"starting {names}") as progress:
@@ -100,7 +101,8 @@ def common_seed(asked: int | None, nets: Sequence[str], held: Mapping[str, Trace
 
 
 def report(options: argparse.Namespace) -> int:
-    outputs.check([path for path in (options.output, options.json, options.junit) if path])
+    written = [path for path in (options.output, options.json, options.junit) if path]
+    outputs.check(written, options.findings, options.output)
     try:
         merged = findings_file.merge(options.findings, [findings_file.read(path) for path in options.findings])
     except BadFile as error:
@@ -110,6 +112,8 @@ def report(options: argparse.Namespace) -> int:
 
 def finish(found: Findings, json: Path | None, markdown: Path | None, xml: Path | None, on_github: bool = False) -> int:
     """Write what was asked for, show the outcome, return the exit status."""
+    if reason := found.nothing_judged():
+        raise Usage(reason)
     conditions = of_conditions(found.findings)
     with outputs.writing():
         if json:
@@ -139,7 +143,7 @@ def of_conditions(findings: Sequence[Finding]) -> bool:
         raise Usage(
             f"found findings of `conditions` and of `verify` ({mixed[0]}), expected one of them: make a report of each"
         )
-    plain = sorted({f"{f.variant} on {f.device}" for f in own if "@" not in f.impl})
+    plain = sorted({f"{f.variant} on {f.device}" for f in own if not name_and_setting(f.impl)[1]})
     if len(plain) > 1:
         raise Usage(f"found `conditions` of {', '.join(plain)}, expected one: make a report of each")
     return bool(own)

@@ -129,9 +129,8 @@ def check_sizes(network: Network, data: Dataset) -> None:
     if len(outputs) != 1:
         raise Unusable(f"{network.name} ends in {outputs}, expected a vector of classes")
     if data.classes and len(data.classes) != outputs[0]:
-        raise Unusable(
-            f"found {len(data.classes):,} classes ({data.about}), expected {outputs[0]:,} for {network.name}"
-        )
+        found = f"{len(data.classes):,} class{'es' * (len(data.classes) != 1)} ({data.about})"
+        raise Unusable(f"found {found}, expected {outputs[0]:,} for {network.name}")
     highest = max(range(len(data)), key=data.label)
     if data.label(highest) >= outputs[0]:
         raise Unusable(

@@ -92,7 +92,8 @@ def by_class(root: Path, folders: list[str]) -> Folder:
             f"{root}: found no images and no CIFAR-10 files; expected data_batch_1 ... test_batch (with or without .bin), "
             "one folder of images for each class, or a folder of images with a file of labels"
         )
-    return Folder(f"one folder for each of {len(folders):,} classes", root, names, labels, tuple(folders))
+    about = f"one folder for each of {len(folders):,} classes" if len(folders) != 1 else f"the one folder {folders[0]}"
+    return Folder(about, root, names, labels, tuple(folders))
 
 
 def only_text(root: Path, inside: list[Path]) -> Path:

@@ -33,7 +33,7 @@ class State:
         self.path, self.plan = path, plan
         self.places: dict[int, int] = {}
         try:
-            self.file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b")
+            self.file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
         except OSError as error:
             raise Unusable(f"--state {path}: cannot open it ({reason(error)})") from None
         try:

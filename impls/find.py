@@ -100,6 +100,9 @@ def find(name: str) -> Target:
     plain, setting = name_and_setting(name)
     if not setting:
         return find_plain(name)
+    if plain.endswith(TRACE):
+        step = f"record one under it: alexnet-parity record --impl NAME@{setting}"
+        raise Unknown(f"{name!r}: a trace takes no setting; {step}")
     target, known = find_plain(plain), [setting.name for setting in table.settings_of(plain)]
     if setting not in known:
         raise Unknown(f"no setting {setting!r} of {plain}{nearest(setting, known)} There are: {', '.join(known)}")
@@ -118,6 +121,8 @@ def name_and_setting(name: str) -> tuple[str, str]:
 def find_trace(name: str) -> Target:
     """A file that an implementation was recorded in; what it holds is looked at by whoever opens it."""
     path = Path(name)
+    if path.is_dir():
+        raise Unknown(f"{name!r} is a folder, expected a file; `alexnet-parity record` makes one")
     if not path.is_file():
         raise Unknown(f"no file {name!r} here (looked in {Path.cwd()}); `alexnet-parity record` makes one")
     return Target(name, file=str(path))
@@ -133,6 +138,8 @@ def find_plain(name: str) -> Target:
         path = Path(name)
         if path.suffix != ".py":
             raise Unknown(f"{name!r} is no Python file; give a path that ends in .py, or a module's name")
+        if path.is_dir():
+            raise Unknown(f"{name!r} is a folder, expected a Python file; give a file in it, or a module's name")
         if not path.is_file():
             raise Unknown(f"no file {name!r} here (looked in {Path.cwd()})")
         return Target(name, file=str(path.resolve()))

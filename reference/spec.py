@@ -254,8 +254,13 @@ def borders(layer: Conv | Local | Pool, shape: Shape) -> tuple[tuple[int, int], 
 
 def nearest(name: str, names: list[str]) -> str:
     """The end of a sentence about an unknown name: "; did you mean 'conv1'?" or, where none is near, a full stop."""
+    return perhaps(name, names) or "."
+
+
+def perhaps(name: str, names: list[str]) -> str:
+    """The same where the sentence goes on: "; did you mean 'conv1'?" or, where none is near, nothing."""
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else "."
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,10 @@ def amount(what: str, before: float, after: float) -> float:
 
 def around(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """What differs in the environment: (what, before, after), "" where one does not say; digests of what both were fed."""
-    yield from unequal(said(a), said(b))
+    alone = one_sided(a, b)
+    yield from unequal(said(a, alone), said(b, alone))
+    one = run_by(a)
+    yield from ((impl, "run", "not run") if impl in one else (impl, "not run", "run") for impl in alone)
     both = [name for name in a["digests"] if name in b["digests"]]
     for stimulus in both:
         pairs = unequal(a["digests"][stimulus], b["digests"][stimulus])
@@ -203,15 +206,26 @@ def unequal(one: Mapping[str, str], other: Mapping[str, str]) -> Iterator[tuple[
             yield (what, *pair)
 
 
-def said(environment: Mapping[str, Any]) -> dict[str, str]:
-    """All that a findings file says of its making, flat; of several runs, each value once."""
+def run_by(environment: Mapping[str, Any]) -> list[str]:
+    """The implementations that a findings file is about."""
+    return list(dict.fromkeys(called(impl) for run in environment["runs"] for impl in run["implementations"]))
+
+
+def one_sided(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """Those that one of them has not run at all: it has nothing to say of their versions and devices."""
+    one, other = run_by(a), run_by(b)
+    return [impl for impl in dict.fromkeys([*one, *other]) if impl not in one or impl not in other]
+
+
+def said(environment: Mapping[str, Any], but_for: Sequence[str] = ()) -> dict[str, str]:
+    """All that a findings file says of its making, flat, but for these implementations; of several runs, each value once."""
     found: dict[str, list[str]] = defaultdict(list)
     for run in environment["runs"]:
         for what in ("device", "seed", "python", "system", "processor", "sources"):
             found[what].append(str(run[what]))
         for impl, flags in run["implementations"].items():
             for flag, text in flags.items():
-                if flag != MEMORY:
+                if flag != MEMORY and called(impl) not in but_for:
                     found[f"{called(impl)}: {flag}"].append(text)
     return {what: " and ".join(dict.fromkeys(texts)) for what, texts in found.items()}
 

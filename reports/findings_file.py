@@ -24,6 +24,7 @@ SCHEMA = "alexnet-parity/findings/2"
 KEYS = ("schema", "sha256", "environment", "summary", "findings")
 OPENING = f'{{\n "schema": "{SCHEMA}",\n "sha256": "'  # how a file begins: the seal's digits come next
 BLANK = "0" * 64
+FEW = 3  # reasons in a message
 RUN = {
     "sources": str,
     "python": str,
@@ -53,6 +54,10 @@ class Findings:
     def good(self) -> bool:
         return self.summary["verdict"] == "PASS"
 
+    def nothing_judged(self) -> str:
+        """Why nothing was, and what to do, where no implementation could be asked anything; "" where one was."""
+        return nothing_judged(self.findings)
+
     def as_json(self) -> str:
         document = {
             "schema": SCHEMA,
@@ -74,11 +79,29 @@ def sealed(text: str) -> str:
 
 
 def summary(findings: Iterable[Finding]) -> dict[str, Any]:
-    """Counts for every status, and PASS if nothing fails and something was found."""
+    """Counts for every status, and PASS if nothing fails and something was judged."""
     findings = list(findings)
     counts = Counter(finding.status for finding in findings)
-    verdict = "PASS" if findings and all(finding.good() for finding in findings) else "FAIL"
+    judged = bool(findings) and not nothing_judged(findings)
+    verdict = "PASS" if judged and all(finding.good() for finding in findings) else "FAIL"
     return {status.value: counts[status] for status in Status} | {"verdict": verdict}
+
+
+def nothing_judged(findings: Iterable[Finding]) -> str:
+    """Why, where implementations were asked and all that is said of them is UNSUPPORTED; "" where there is a verdict on one.
+
+    That one of several can do nothing of what is asked is no fault; that nobody can proves nothing. What is found of the oracle
+    alone says nothing of them.
+    """
+    findings = list(findings)
+    theirs = [finding for finding in findings if finding.impl != "oracle"]
+    asked = any(finding.status is not Status.UNSUPPORTED for finding in theirs)
+    if not theirs or asked or not all(finding.good() for finding in findings):
+        return ""
+    reasons = list(dict.fromkeys(f"{finding.impl}: {finding.got}" for finding in theirs))
+    more = f" (and {len(reasons) - FEW} more reasons)" if len(reasons) > FEW else ""
+    said = f"{'; '.join(reasons[:FEW])}{more}"
+    return f"nothing was judged: {said}; ask for what it supports (--variant, --check, --condition), or name another with --impl"
 
 
 def environment(

@@ -101,7 +101,7 @@ def verdict(found: Findings, rows: pd.DataFrame) -> str:
     what = ", ".join(f"{counts[s.value]:,} {s.value}" for s in Status if counts[s.value])
     nets = ", ".join(f"`{name}`" for name in rows.variant.unique())
     if not found.good():
-        return f"**Verdict: FAIL.** {what}. What is wrong comes first."
+        return f"**Verdict: FAIL.** {what}. {'Nothing was judged' if found.nothing_judged() else 'What is wrong comes first'}."
     passed = rows[rows.status == Status.PASS]
     proved = {name for name in names if (passed.impl == name).any()}
     who = ", ".join(f"`{name}`" for name in names if name in proved) or "The oracle"

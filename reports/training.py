@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def side_by_side(found: dict[str, Any], stem: str) -> str:
 def trained(found: dict[str, Any]) -> str:
     count = found["steps"] - found["start"]
     begin = f" from step {found['start']}" if found["start"] else ""
-    return f"for {count} steps of {found['recipe']['batch']} images{begin}"
+    return f"for {counted(count, 'step')} of {counted(found['recipe']['batch'], 'image')}{begin}"
 
 
 HEADS = (
@@ -87,6 +88,20 @@ def row(found: dict[str, Any], name: str) -> tuple[str, ...]:
 def at(part: int | None) -> str:
     """The step in which the losses part, counted from 1."""
     return "not in these steps" if part is None else f"step {part + 1}"
+
+
+def where_all(parts: Sequence[int | None]) -> str:
+    """Where the losses of several runs part: "part at step 3, step 5; 1 of them not in these steps"."""
+    steps = [at(part) for part in parts if part is not None]
+    if not steps:
+        return "do not part in these steps"
+    rest = len(parts) - len(steps)
+    return f"part at {', '.join(steps)}" + (f"; {rest} of them not in these steps" if rest else "")
+
+
+def counted(number: int, what: str, ending: str = "s") -> str:
+    """1 step, 2 steps."""
+    return f"{number:,} {what}{'' if number == 1 else ending}"
 
 
 def verdict(found: dict[str, Any]) -> str:
@@ -139,7 +154,7 @@ METHOD = (
 def foretold(found: dict[str, Any], prediction: dict[str, Any]) -> str:
     """The prediction beside what was measured."""
     parts = prediction["parts"]
-    lines = [f"The losses of {len(parts)} draws part at {', '.join(at(part) for part in parts)}"]
+    lines = [f"The losses of {counted(len(parts), 'draw')} {where_all(parts)}"]
     if prediction["interval"]:
         low, high = prediction["interval"]
         lines[0] += f": **foretold between step {low:.0f} and step {high:.0f}**"
@@ -175,13 +190,13 @@ def in_band(found: dict[str, Any], prediction: dict[str, Any]) -> str:
 def decided(found: dict[str, Any]) -> str:
     """What makes distances jump."""
     counts = {int(step): count for step, count in found["decided"].items()}
-    total = sum(counts.values())
     if not counts:
         return ""
+    total, batches = counted(sum(counts.values()), "time"), counted(len(counts), "batch", "es")
     return (
         "The growth is not smooth. Where the two largest pixels of a pooling window, or a ReLU's input and zero, are nearer to "
         "each other than the last bit, float32 decides otherwise than float64, and all of a gradient goes to another pixel. With "
-        f"the same weights and images that happened {total} times in the {len(counts)} batches that were looked at"
+        f"the same weights and images that happened {total} in the {batches} that were looked at"
         f"{first_decided(counts)}. Of hundreds of thousands of decisions a step, one is enough to move the weights by 1e-5 of "
         "their norm while they are small."
     )
@@ -305,9 +320,9 @@ EXPERIMENTS = {"relu-tanh": relu_tanh, "lrn": lrn}
 def setting(found: dict[str, Any]) -> str:
     asked = found["asked"]
     return (
-        f"`{asked['variant']}` on {asked['data']}, {asked['train']:,} images for training and {asked['test']:,} for testing; by "
-        f"`{found['by']}`, {asked['seeds']} seeds (other weights, batches and crops), {asked['steps']} steps of "
-        f"{asked['batch']} images."
+        f"`{asked['variant']}` on {asked['data']}, {counted(asked['train'], 'image')} for training and {asked['test']:,} for "
+        f"testing; by `{found['by']}`, {counted(asked['seeds'], 'seed')} (other weights, batches and crops), "
+        f"{counted(asked['steps'], 'step')} of {counted(asked['batch'], 'image')}."
     )
 
 

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import whole
 from ..evaluate.errors import Unusable, reason
 from ..reference.spec import nearest
 from .recipe import Recipe
@@ -103,25 +103,20 @@ def write(path: Path, state: State, recipe: Recipe) -> None:
     }
     content = require_safetensors().numpy.save(arrays, told)
     try:
-        with part(path) as (file, name):
+        with part(path) as (file, beside):
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-            os.replace(name, path)
+            whole.put(beside, path)
     except OSError as error:
         raise Unusable(f"cannot write {path}: {reason(error)}") from None
 
 
 @contextlib.contextmanager
-def part(path: Path) -> Iterator[tuple[Any, str]]:
+def part(path: Path) -> Iterator[tuple[Any, Path]]:
     """A file beside `path`, open for writing, and its name; gone afterwards unless it was renamed."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file, name
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
+    with whole.part(path) as name, name.open("wb") as file:
+        yield file, name
 
 
 # Reading -------------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..checks import whole
 from ..evaluate.errors import Failed, Unusable, reason
 from ..impls.find import Target
 from ..reference import stimuli
@@ -200,7 +201,7 @@ def write(path: Path, text: str) -> None:
         with checkpoint.part(path) as (file, name):
             file.write(text.encode())
             file.flush()
-            os.replace(name, path)
+            whole.put(name, path)
     except OSError as error:
         raise Unusable(f"cannot write {path}: {reason(error)}") from None
 

@@ -59,7 +59,12 @@ def run_once(
         return shape, graph
     shape, why = failures[0]
     tried = ", ".join("x".join(map(str, shape)) for shape, _ in failures)
-    raise Refused(f"the model does not run on images of {tried}: {why}; give its size with --input-shape N,C,H,W")
+    step = (
+        "that is what --input-shape says: give another, or none"
+        if asked
+        else "give its size with --input-shape N,C,H,W"
+    )
+    raise Refused(f"the model does not run on images of {tried}: {why}; {step}")
 
 
 def sizes(subject: Subject, asked: Shape | None, variant: str) -> Iterator[Shape]:

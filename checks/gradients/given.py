@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from ...reference import backward
-from ...reference.spec import Layer, Pool, Relu, nearest
+from ...reference.spec import Layer, Pool, Relu, perhaps
 from .. import compare
 from ..finding import Finding, Status
 from ..recording import BATCH, GRADIENTS, TRAINING, Recording
@@ -145,10 +145,10 @@ class Given:
         strangers = [name for name in self.gradients if name not in (*self.side.names(), LOSS)]
         if missing:
             more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-            reason = self.why_missing or f"not among the names given{nearest(missing[0], strangers)}"
+            reason = self.why_missing or f"not among the names given{perhaps(missing[0], strangers)}"
             yield Finding(Status.ERROR, missing[0], "a gradient", f"none{more}: {reason}")
         for name in strangers:
-            yield Finding(Status.ERROR, name, f"a gradient's name{nearest(name, names)}", repr(name))
+            yield Finding(Status.ERROR, name, f"a gradient's name{perhaps(name, names)}", repr(name))
 
 
 KEPT: dict[int, Given] = {}  # of the recordings that there still are

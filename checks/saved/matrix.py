@@ -17,7 +17,7 @@ from ...impls.foreign.graph import Refused
 from ...impls.formats import table
 from ...impls.formats.codec import Params
 from ...impls.interface import Unsupported
-from ...reference.spec import Network, nearest
+from ...reference.spec import Network, perhaps
 from .. import compare
 from ..finding import Finding, Status
 from . import awkward, causes
@@ -93,7 +93,7 @@ def differing(network: Network, found: Params, given: Params, name: str) -> Find
     for key, want in given.items():
         layer = key.rpartition(".")[0]
         if key not in found:
-            return Finding(Status.FAIL, layer, got=f"{name}: no {key}{nearest(key, list(found))}")
+            return Finding(Status.FAIL, layer, got=f"{name}: no {key}{perhaps(key, list(found))}")
         outcome = compare.patterns(np.asarray(found[key]), want)
         if not outcome.ok:
             hint = causes.cause(places[layer], found[key], want)

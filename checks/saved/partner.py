@@ -19,7 +19,7 @@ from ...impls.interface import Unsupported
 from ...reference.spec import Network
 from .. import pipe
 from ..child import Child, python
-from .scribe import Broken, Here, Scribe
+from .scribe import Broken, Here, Scribe, check_file
 from .worker import READ, WRITE, request
 
 
@@ -39,6 +39,7 @@ class Partner:
         self.asked(request(WRITE, format, network.name, path.absolute(), handed))
 
     def read(self, format: str, network: Network, path: Path) -> Params:
+        check_file(format, path)
         return self.asked(request(READ, format, network.name, path.absolute()))
 
     def asked(self, line: bytes) -> Params:

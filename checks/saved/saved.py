@@ -19,7 +19,7 @@ from ...impls.describe import describe
 from ...impls.formats.table import BY_NAME
 from ...impls.interface import Unsupported
 from ...reference import stimuli
-from ...reference.spec import AFFINE, Network, nearest
+from ...reference.spec import AFFINE, Network, perhaps
 from .. import compare
 from ..finding import Finding, Status
 from ..recording import Recording
@@ -152,7 +152,7 @@ def of_layer(file: File, place: causes.Place, given: Mapping[str, Arrays]) -> Fi
             for name in names:
                 what = f"{name} {WORDS[view]}{' (awkward bits)' if which == AWKWARD else ''}"
                 if name not in found:
-                    return Finding(Status.ERROR, layer, expected, f"no {what}{nearest(name, list(found))}")
+                    return Finding(Status.ERROR, layer, expected, f"no {what}{perhaps(name, list(found))}")
                 outcome = compare.patterns(found[name], params[name])
                 if not outcome.ok:
                     hint = causes.cause(place, found[name], params[name])
@@ -166,7 +166,7 @@ def strangers(file: File, network: Network) -> Iterator[Finding]:
     names = list(network.param_shapes())
     for name in file.part(LARGE, READ):
         if name not in names:
-            expected = f"{file.format}: a parameter's name{nearest(name, names)}"
+            expected = f"{file.format}: a parameter's name{perhaps(name, names)}"
             yield Finding(Status.ERROR, name.rpartition(".")[0], expected, repr(name))
 
 

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...impls import find
+from ...impls.foreign import weights
+from ...impls.foreign.graph import Refused
 from ...impls.formats import table
 from ...impls.formats.codec import Codec, Params
 from ...reference.spec import Network
@@ -56,8 +58,18 @@ class Here:
         self.codecs[format].save(model, network, path)
 
     def read(self, format: str, network: Network, path: Path) -> Params:
+        check_file(format, path)
         self.module  # noqa: B018 - chooses the backend of Keras before anything imports it
         return dict(self.codecs[format].read(path, network))
+
+
+def check_file(format: str, path: Path) -> None:
+    """Refused, before a framework is started for it, where no file of this format can be there or none can be opened."""
+    known = table.BY_NAME.get(format)
+    if known and (reason := table.misfit(known, path)):
+        raise Refused(reason)
+    if path.exists() and not path.is_dir():
+        weights.check_readable(path)
 
 
 def able(format: table.Format) -> tuple[str, str]:

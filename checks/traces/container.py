@@ -10,19 +10,18 @@ stand, the seal's own digits read as zeros. A file with a byte changed, missing 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
-import os
 import struct
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from .. import whole
 
 Array = np.ndarray
 
@@ -68,15 +67,10 @@ def write(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str]) 
     Raises BadTrace for an array of a dtype that the format does not have or for a reserved name, OSError where the disk fails.
     """
     path = path.resolve()
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as stream:
+    with whole.part(path) as part:
+        with part.open("wb") as stream:
             stream.writelines(pieces(arrays, metadata))
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
+        whole.put(part, path)
 
 
 def pieces(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> Iterator[bytes | memoryview]:

@@ -97,6 +97,8 @@ def mentioned(file: Path) -> str:
 
 def saved(file: Path, input_shape: Shape | None = None) -> Subject:
     """A model file."""
+    if file.is_dir():
+        raise Refused(f"{str(file)!r} is a folder, expected a file")
     if not file.is_file():
         near = nearest(file.name, [path.name for path in file.parent.glob(f"*{file.suffix}")])
         raise Refused(f"no file {str(file)!r} here (looked in {file.parent.resolve()}){near}")

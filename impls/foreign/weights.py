@@ -45,6 +45,8 @@ def some(names: list[str], most: int = 8) -> str:
 
 
 def read(file: Path) -> Mapping[str, Array]:
+    if file.is_dir():
+        raise Refused(f"{file} is a folder, expected a file: {KINDS}")
     if not file.is_file():
         near = nearest(file.name, [path.name for path in file.parent.glob("*")])
         raise Refused(f"no file {str(file)!r} here (looked in {file.parent.resolve()}){near}")
@@ -65,6 +67,7 @@ def read(file: Path) -> Mapping[str, Array]:
 
 def npz(file: Path) -> dict[str, Array]:
     """Every array of a .npz file, each one's size compared with what the archive says before it is allocated."""
+    check_readable(file)
     try:
         with zipfile.ZipFile(file) as archive:
             for entry in archive.infolist():
@@ -77,13 +80,25 @@ def npz(file: Path) -> dict[str, Array]:
         raise Refused(f"{file}: no whole .npz file ({one_line(error)})") from None
 
 
+def check_readable(file: Path) -> None:
+    """Refused in the system's own words where it cannot be opened: the libraries say of every file that it is not there."""
+    try:
+        with file.open("rb"):
+            pass
+    except OSError as error:
+        raise Refused(f"{file} cannot be read: {error.strerror or one_line(error)}") from None
+
+
 def check_entry(file: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
     with archive.open(entry) as stream:
         reader = npy.read_array_header_1_0 if npy.read_magic(stream) == (1, 0) else npy.read_array_header_2_0
         shape, _, dtype = reader(stream)
         bytes_there = entry.file_size - stream.tell()
+    if dtype.kind not in "fiub":
+        what = "Python objects, which are not unpickled" if dtype.hasobject else f"{dtype}, expected real numbers"
+        raise Refused(f"{file}: {entry.filename} holds {what}; save it as float32")
     wanted = math.prod(shape) * dtype.itemsize
-    if dtype.kind not in "fiub" or wanted != bytes_there:
+    if wanted != bytes_there:
         raise Refused(f"{file}: {entry.filename} says {dtype}{list(shape)}, {wanted} bytes, and holds {bytes_there}")
     if entry.file_size > 1100 * max(entry.compress_size, 1):  # no deflated stream shrinks further
         raise Refused(f"{file}: {entry.filename} says that {entry.compress_size} bytes unpack to {entry.file_size}")
@@ -92,6 +107,7 @@ def check_entry(file: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) ->
 def safetensors(file: Path) -> dict[str, Array]:
     """Every array of a .safetensors file; the library checks sizes against the file."""
     need("safetensors", file.name)
+    check_readable(file)
     from safetensors import SafetensorError, safe_open
 
     try:

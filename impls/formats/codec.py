@@ -47,6 +47,11 @@ def empty(module: Any, network: Network) -> Any:
     return module.build(network, {name: np.full(shape, 77, np.float32) for name, shape in shapes.items()})
 
 
+def kept(stored: Params) -> str:
+    """What `float32` keeps of them all: every "bit", or every "value" of numbers that are stored in another precision."""
+    return "bit" if all(value.dtype == np.float32 for value in stored.values()) else "value"
+
+
 def float32(name: str, value: Array) -> Array:
     """The same numbers as float32; raises Refused where float32 has not got them."""
     if value.dtype == np.float32:

@@ -61,13 +61,20 @@ def called(name: str) -> Format:
 
 
 def of_file(path: Path) -> Format | None:
-    """What a file is by its name, a folder by being one; None if its ending says nothing."""
-    if path.is_dir():
-        return BY_NAME["savedmodel"]
+    """What a file is by its name, a folder of no such name by being one; None if its ending says nothing."""
     for format in FORMATS:
         if format.by_ending and any(path.name.endswith(end) for end in (format.ending, *format.also) if end):
             return format
-    return None
+    return BY_NAME["savedmodel"] if path.is_dir() else None
+
+
+def misfit(format: Format, path: Path) -> str:
+    """Why no file of this format can be there, told before its framework is started ("" if one can)."""
+    if not path.exists() or path.is_dir() == (not format.ending):
+        return ""
+    if not format.ending:
+        return f"{path} is a file, expected the folder of a {format.name}"
+    return f"{path} is a folder, expected a file of {format.name}; if it is a SavedModel, give --from savedmodel"
 
 
 def endings(formats: Iterable[Format] = FORMATS) -> str:

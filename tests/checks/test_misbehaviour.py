@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import threading
+
 import pytest
 from harness import NUMPY, SUPPORT, findings_of, run
 
@@ -47,11 +50,22 @@ WAYS = {
     "leaves a child in a session of its own": ("exact-chain", "fc6", "ERROR", "exited with status 1"),
     "is fixed to an unknown variant": ("exact-chain", "conv1", "ERROR", "unknown variant 'alexnet'"),
     "writes to every file": ("exact-chain", "fc6", "ERROR", "cannot be read"),
-    "has a wrong import": ("exact-chain", "conv1", "ERROR", "its import failed: ImportError: cannot import name"),
-    "build raises": ("exact-chain", "conv1", "ERROR", "build() raised RuntimeError: out of luck"),
-    "raises on import": ("exact-chain", "conv1", "ERROR", "no luck today"),
-    "exits on import": ("exact-chain", "conv1", "ERROR", "exited with status 3"),
-    "raises at fc6": ("exact-chain", "fc6", "ERROR", "RuntimeError: matrix sizes do not match"),
+    "build raises": ("exact-chain", "conv1", "ERROR", "build() raised RuntimeError: out of luck at misbehaving.py:"),
+    "ends on import": ("exact-chain", "conv1", "ERROR", "exited with status 3"),
+    "raises at fc6": ("exact-chain", "fc6", "ERROR", "RuntimeError: matrix sizes do not match at misbehaving.py:"),
+    "raises in a library": (
+        "exact-chain",
+        "fc6",
+        "ERROR",
+        "ValueError: cannot reshape array of size 3 into shape (2,) at misb",
+    ),
+    "says what terminals obey": (
+        "exact-chain",
+        "fc6",
+        "ERROR",
+        "activations() raised RuntimeError: all is well at misb",
+    ),
+    "conv3 is named in colours": ("structure-shapes", "\\x1b[32mconv3\\x1b[0m", "ERROR", "'"),
     "exits at fc6": ("exact-chain", "fc6", "ERROR", "exited with status 0"),
     "crashes at fc6": ("exact-chain", "fc6", "ERROR", "SIGSEGV"),
     "is killed at fc6": ("exact-chain", "fc6", "ERROR", "SIGKILL (out of memory?)"),
@@ -68,7 +82,9 @@ def test_misbehaviour_is_one_clear_finding_and_the_others_survive(way, monkeypat
     matching = [f for f in wrong(theirs) if (f.check, f.layer, f.status) == (check, layer, expected)]
     assert matching, [(f.check, f.layer, f.status, f.got) for f in wrong(theirs)]
     assert words in matching[0].got
-    assert "\n" not in matching[0].got
+    assert not [f.expected for f in wrong(theirs) if f.expected.endswith(".") or f.got.endswith(".")]
+    assert all(text.isprintable() for f in theirs for text in (f.layer, f.expected, f.got, f.hint))
+    assert not re.search(r" at (passes|running|__init__)\.py", matching[0].got)
     assert good
     assert not wrong(good)
 
@@ -119,9 +135,82 @@ def test_unsupported_is_no_failure_and_says_why(monkeypatch, tmp_path):
     assert "no LRN" in theirs[0].got
 
 
-def test_missing_framework_ends_with_status_2_and_one_line(monkeypatch, tmp_path, capsys):
-    status, _, _ = outcome("imports what is missing", monkeypatch, tmp_path)
-    said = capsys.readouterr().err.strip()
-    assert status == 2
-    assert "a_framework_that_nobody_has" in said
-    assert "\n" not in said
+def refused(capsys, *arguments) -> str:
+    """The one line of exit status 2."""
+    assert run("verify", *arguments, "--variant", "paper-thin", *CHECKS) == 2
+    said = capsys.readouterr()
+    assert not said.out
+    assert said.err.count("\n") == 1
+    assert said.err.strip().isprintable()
+    return said.err.strip()
+
+
+@pytest.mark.parametrize(
+    "way, words",
+    [
+        ("imports what is missing", "No module named 'a_framework_that_nobody_has' at misbehaving.py:"),
+        ("has a wrong import", "its import failed: ImportError: cannot import name 'nonesuch' from 'numpy'"),
+        ("raises on import", "its import raised ValueError: no luck today at misbehaving.py:"),
+        ("exits on import", "its import raised SystemExit: 3 at misbehaving.py:"),
+    ],
+)
+def test_what_cannot_be_imported_ends_with_status_2_and_one_line(way, words, monkeypatch, capsys):
+    monkeypatch.setenv("ALEXNET_MISBEHAVES", way)
+    assert words in refused(capsys, "--impl", MISBEHAVING, "--impl", NUMPY)
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("", "found no build() in mine.py, expected one: write build(network, params)"),
+        ("build = 3", "found build = 3 in mine.py, expected a function"),
+        (
+            "\ndef build(a, b, c):\n    return 1",
+            "found build(a, b, c) at mine.py:2, expected build(network, params): missing",
+        ),
+        ("x = 1\ndef build(:", "its import raised SyntaxError: invalid syntax at mine.py:2"),
+        ("import neighbour", "its import raised SyntaxError: invalid syntax at neighbour.py:1"),
+        ("raise RuntimeError('\\x1b]0;owned\\x07\\x00boo')", "its import raised RuntimeError: boo at mine.py:1"),
+    ],
+)
+def test_a_module_that_cannot_be_built_from_is_told_once_and_where(text, words, tmp_path, capsys):
+    (tmp_path / "neighbour.py").write_text("def (")
+    (tmp_path / "mine.py").write_text(text)
+    assert words in refused(capsys, "--impl", tmp_path / "mine.py")
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied"), BlockingIOError(11, "Resource temporarily unavailable")]
+)
+def test_a_process_that_is_not_started_is_an_error_in_one_line(error, monkeypatch, tmp_path):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr("subprocess.Popen", refuse)
+    file = tmp_path / "findings.json"
+    assert run("verify", "--impl", NUMPY, "--variant", "paper-thin", *CHECKS, "--json", file) == 1
+    found = [f for f in findings_of(file) if f.impl == NUMPY]
+    assert {f.status for f in found} == {"ERROR"}
+    assert {f.got for f in found if f.check == "structure-parameters"} == {
+        f"its process could not be started: {error.strerror}"
+    }
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_thread_that_is_not_started_is_an_error_in_one_line(failing, monkeypatch, tmp_path):
+    start, started = threading.Thread.start, []
+
+    def refuse(thread):
+        if (ours := "listen" in repr(thread._target) or "silent" in repr(thread._target)) and len(
+            started
+        ) == failing - 1:
+            raise RuntimeError("can't start new thread")
+        started.extend([thread] * ours)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    file = tmp_path / "findings.json"
+    assert run("verify", "--impl", NUMPY, "--variant", "paper-thin", *CHECKS, "--json", file) == 1
+    found = [f for f in findings_of(file) if f.impl == NUMPY]
+    assert {f.status for f in found} == {"ERROR"}
+    assert all("can't start new thread" in f.got for f in found if f.check == "structure-parameters")

@@ -14,7 +14,7 @@ import numpy_alexnet
 import pytest
 from harness import verified
 
-from alexnet_parity.checks import catalogue
+from alexnet_parity.checks import catalogue, whole
 from alexnet_parity.checks.recording import AGAIN, BATCH, UNRECORDED, Feed
 from alexnet_parity.checks.running import record
 from alexnet_parity.checks.traces import container, derived, packed, replay, room, taking, trace
@@ -97,7 +97,7 @@ def test_writing_leaves_nothing_half_done(path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(container.os, "replace", full)
+    monkeypatch.setattr(whole.os, "replace", full)
     with pytest.raises(OSError, match="No space left"):
         container.write(path, ARRAYS, TEXTS)
     assert [p.name for p in path.parent.iterdir()] == [path.name]

@@ -308,6 +308,38 @@ def build(network, params):
 """
 
 
+FIXED = FORWARD_ONLY + 'variant = "paper"\n'
+
+
+@pytest.mark.parametrize(
+    "text, more, words",
+    [
+        (FIXED, (), "fixed to the network 'paper'; this needs 'paper-thin'"),
+        (FIXED, ("--check", "sensitivity", "--check", "structure"), "fixed to the network"),
+        (FORWARD_ONLY, ("--check", "gradient-exact-chain"), "no backward(): "),
+    ],
+)
+def test_where_nothing_can_be_asked_nothing_passes(text, more, words, tmp_path, capsys):
+    mine, json_file = tmp_path / "mine.py", tmp_path / "f.json"
+    mine.write_text(text.format(support=str(SUPPORT)))
+    assert run("verify", "--impl", mine, "--variant", "paper-thin", *more, "--json", json_file) == 2
+    said = capsys.readouterr()
+    assert not said.out
+    assert said.err.count("\n") == 1
+    assert said.err.startswith(f"alexnet-parity: nothing was judged: {mine}: ")
+    assert words in said.err
+    assert "--variant" in said.err
+    assert not json_file.exists()
+
+
+def test_one_that_can_be_asked_nothing_beside_another_does_not_fail(tmp_path, capsys):
+    mine = tmp_path / "mine.py"
+    mine.write_text(FIXED.format(support=str(SUPPORT)))
+    asked = ("--variant", "paper-thin", "--check", "structure")
+    assert run("verify", "--impl", mine, "--impl", NUMPY, *asked) == 0
+    assert "UNSUPPORTED" in capsys.readouterr().out
+
+
 def test_checks_that_cannot_be_asked_share_a_line_and_do_not_fail(tmp_path, capsys):
     mine = tmp_path / "mine.py"
     mine.write_text(FORWARD_ONLY.format(support=str(SUPPORT)))

@@ -24,6 +24,7 @@ MOODY = str(SUPPORT / "moody.py")
         (["--impl", NUMPY, "--device", "cuda"], "takes no device"),
         (["--impl", NUMPY, "--device", "auto"], "invalid choice"),
         (["--impl", NUMPY, "--at-once", "-1"], "whole number"),
+        (["--impl", NUMPY, "--at-once", "0"], "found 0, expected a whole number above 0"),
         (["--impl", NUMPY, "--json", "same.txt", "--report", "./same.txt"], "two outputs into one file"),
     ],
     ids=" ".join,
@@ -60,6 +61,18 @@ def test_it_writes_what_is_asked_and_says_pass(tmp_path, capsys):
     for name in ("conditions", "gradients"):
         assert (tmp_path / "figures" / f"arithmetic-{name}.svg").read_text().rstrip().endswith("</svg>")
     assert "<testsuite" in junit.read_text()
+
+
+def test_where_nothing_can_be_asked_nothing_passes(tmp_path, capsys):
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        f"import sys\nsys.path.append({str(SUPPORT)!r})\nfrom numpy_alexnet import build\nvariant = 'paper'\n"
+    )
+    assert run("conditions", "--impl", mine, *FAST, "--condition", "again") == 2
+    said = capsys.readouterr()
+    assert not said.out
+    assert said.err.startswith(f"alexnet-parity: nothing was judged: {mine}: ")
+    assert said.err.count("\n") == 1
 
 
 def test_findings_from_another_machine_become_the_same_report_here(tmp_path, capsys):

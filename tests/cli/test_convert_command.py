@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -83,12 +85,43 @@ def test_a_file_that_is_there_is_replaced_whole(source):
     assert same(weights.npz(Path("b.npz")))
 
 
-def test_into_the_file_it_comes_from(source):
-    assert run("convert", source, "-o", source, *V) == 0
-    assert same(weights.npz(source))
+@pytest.mark.parametrize("umask", [0o022, 0o077], ids=oct)
+@pytest.mark.parametrize("name", ["b.safetensors", "b.npz"])
+def test_a_new_file_is_for_those_whom_the_umask_lets_read_it_and_an_old_one_keeps_its_mode(source, umask, name):
+    before = os.umask(umask)
+    try:
+        assert run("convert", source, "-o", name, *V) == 0
+        assert stat.S_IMODE(Path(name).stat().st_mode) == 0o666 & ~umask
+        Path(name).chmod(0o640)
+        assert run("convert", source, "-o", name, *V) == 0
+        assert stat.S_IMODE(Path(name).stat().st_mode) == 0o640
+    finally:
+        os.umask(before)
+
+
+def test_what_a_link_leads_to_is_written(source):
+    Path("far").mkdir()
+    Path("b.npz").symlink_to("far/c.npz")
+    assert run("convert", source, "-o", "b.npz", *V) == 0
+    assert Path("b.npz").is_symlink()
+    assert same(weights.npz(Path("far/c.npz")))
+    assert [path.name for path in Path("far").iterdir()] == ["c.npz"]
 
 
 # What it refuses --------------------------------------------------------------------------------------------------------
+
+
+def test_the_file_it_comes_from(source, capsys):
+    before = source.read_bytes()
+    said = refused(capsys, source, "-o", source, *V)
+    assert said == "a.npz is an input of this command; give the output another name"
+    assert source.read_bytes() == before
+
+
+def test_a_link_to_a_file_of_another_ending(source, capsys):
+    Path("b.npz").symlink_to("b.bin")
+    said = refused(capsys, source, "-o", "b.npz", *V)
+    assert said.endswith("b.bin: files of npz end in .npz")
 
 
 def test_another_networks_weights(source, capsys):
@@ -117,7 +150,32 @@ def test_numbers_that_float32_has_not(source, capsys):
 
 def test_pickled_objects(source, capsys):
     np.savez("b.npz", **{"conv1.weight": np.array([{}], dtype=object)})
-    assert "b.npz: conv1.weight.npy says object" in refused(capsys, "b.npz", "-o", "c.npz", *V)
+    assert "b.npz: conv1.weight.npy holds Python objects" in refused(capsys, "b.npz", "-o", "c.npz", *V)
+
+
+def test_complex_numbers(source, capsys):
+    np.savez("b.npz", **{name: value.astype(np.complex64) for name, value in GIVEN.items()})
+    said = refused(capsys, "b.npz", "-o", "c.npz", *V)
+    assert said == "b.npz: conv1.weight.npy holds complex64, expected real numbers; save it as float32"
+
+
+def test_of_another_precision_the_values_are_kept_and_not_the_bits(source, capsys):
+    halves = {name: np.full(value.shape, 0.5, np.float16) for name, value in GIVEN.items()}
+    np.savez("b.npz", **halves)
+    assert run("convert", "b.npz", "-o", "c.npz", *V) == 0
+    assert capsys.readouterr().out.endswith("23,401 numbers of paper-thin, every value as in b.npz\n")
+
+
+@pytest.mark.parametrize("ending", [".npz", ".safetensors", ".keras", ".onnx", ".pt"])
+def test_a_folder_with_a_files_ending_is_told_before_any_framework_starts(source, capsys, monkeypatch, ending):
+    folder = Path(f"folder{ending}")
+    folder.mkdir()
+    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("a process was started"))
+    monkeypatch.setattr(scribe, "able", lambda format: (format.impls[0] if format.impls else "", ""))
+    said = refused(capsys, folder, "-o", "c.npz", *V)
+    assert said.startswith(f"{folder} is a folder, expected a file of {folder.suffix[1:].replace('pt', 'torch')}; ")
+    said = refused(capsys, source, "--from", "savedmodel", "-o", "c.npz", *V)
+    assert said == "a.npz is a file, expected the folder of a savedmodel"
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.safetensors"])

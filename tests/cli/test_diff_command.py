@@ -126,6 +126,13 @@ def test_what_is_different_around_them_is_told():
     )
 
 
+def test_an_implementation_that_one_side_did_not_run_has_nothing_to_say_there():
+    one, other = findings(finding()), findings(finding())
+    other.environment["runs"][0]["implementations"] = {"keras": {"keras": "3", "device": "cpu"}}
+    assert changes.between(one, other).around == (("torch", "run", "not run"), ("keras", "not run", "run"))
+    assert not changes.between(one, one).around
+
+
 def test_the_report_and_the_json_have_all_of_it(tmp_path):
     a = [finding(f"layer{n}", share=n / 100) for n in range(1, 41)]
     b = [replace(row, error_over_bound=row.error_over_bound * 2) for row in a[:-1]] + [replace(a[-1], status=FAIL)]

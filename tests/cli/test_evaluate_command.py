@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_files import caffemodel, cifar_binary, cifar_python, class_folders, params
-from harness import NUMPY, hears_ctrl_c, run
+from harness import NUMPY, SUPPORT, hears_ctrl_c, run
 
 from alexnet_parity.evaluate import engines
 from alexnet_parity.reference import variants
@@ -149,7 +149,7 @@ def test_the_default_mean_is_the_data_sets_own(files, tmp_path):
         (["--labels", "labels.txt"], "which has its own labels; leave --labels out"),
         (["--mean-rule", "central"], "expected a mean image"),
         (["--variant", "cifar-18pct", "--views", "10"], "found 32 x 32 of 32 x 32"),
-        (["--state", NUMPY], "found another kind of file"),
+        (["--state", str(SUPPORT / "misbehaving.py")], "found another kind of file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -137,6 +137,17 @@ def test_where_nothing_was_recorded_nothing_is_written_or_lost(tmp_path, monkeyp
     assert path.read_text() == "what was there before"
 
 
+def test_a_run_that_fails_half_way_replaces_no_good_trace(taken, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ALEXNET_MISBEHAVES", "raises at fc6")
+    path, failed = tmp_path / "t.safetensors", tmp_path / "t.failed.safetensors"
+    path.write_bytes(taken.read_bytes())
+    arguments = ("--impl", MISBEHAVING, "--variant", "paper-thin", "-o", path, "--pass", "exact", "--pass", "large")
+    assert run("record", *arguments) == 1
+    assert f"{path} was kept as it was; what was recorded, with what failed, is in {failed}" in capsys.readouterr().err
+    assert path.read_bytes() == taken.read_bytes()
+    assert list(trace.read(failed).recordings) == ["exact", "large"]
+
+
 # A machine with a GPU, acted ---------------------------------------------------------------------------------------------
 
 ON_GPU = """

@@ -154,7 +154,7 @@ def test_what_is_no_answer_is_refused_in_one_line(job, line, words):
         ("import no_such_package\n", Unusable, "no_such_package"),
         ("from json import no_such_name\n", Failed, "its import failed"),
         ("1 / 0\n", Failed, "its import raised ZeroDivisionError"),
-        ("x = 1\n", Failed, r"no build\(network, params\)"),
+        ("x = 1\n", Unusable, r"found no build\(\) in mine\.py, expected one: write build\(network, params\)"),
         ("def build(network, params):\n    raise ValueError('odd')\n", Failed, r"build\(\) raised ValueError: odd"),
         (
             "from alexnet_parity.impls.interface import Unsupported\n"

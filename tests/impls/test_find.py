@@ -38,6 +38,13 @@ def test_a_file_with_an_at_in_its_path_is_found(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "name, words",
     [
+        (
+            "t.safetensors@compile",
+            "a trace takes no setting; record one under it: alexnet-parity record --impl NAME@compile",
+        ),
+        ("traces/t.safetensors@compile", "a trace takes no setting"),
+        ("folder.safetensors", "'folder.safetensors' is a folder, expected a file"),
+        ("folder.py", "'folder.py' is a folder, expected a Python file"),
         ("torch@nonesuch", "no setting 'nonesuch' of torch"),
         ("nonesuch_at_all@", "no implementation, module or file 'nonesuch_at_all@'"),
         ("@compile", "no implementation, module or file '@compile'"),
@@ -46,6 +53,8 @@ def test_a_file_with_an_at_in_its_path_is_found(name, tmp_path, monkeypatch):
 )
 def test_what_is_not_there_is_said_in_one_line(name, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    for folder in ("folder.py", "folder.safetensors"):
+        (tmp_path / folder).mkdir()
     monkeypatch.setattr(find, "missing", lambda name: [])
     with pytest.raises(find.Unknown) as refused:
         find.find(name)

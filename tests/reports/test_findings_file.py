@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from alexnet_parity.checks.finding import Finding, Status
-from alexnet_parity.reports import files, findings_file, junit, parity
+from alexnet_parity.reports import files, findings_file, github, junit, parity
 from alexnet_parity.reports.findings_file import BadFile, Findings
 
 DIGESTS = {"paper/exact": {"params": "a" * 64, "input": "b" * 64}}
@@ -215,8 +215,51 @@ def test_one_implementation_on_two_devices_is_judged_apart():
     assert set(rows.impl) == {"torch (cpu)", "torch (cuda)", "keras"}
 
 
+NO = Status.UNSUPPORTED
+
+
+@pytest.mark.parametrize(
+    "rows, verdict",
+    [
+        ([finding(NO)], "FAIL"),
+        ([finding(NO), finding(NO, impl="keras")], "FAIL"),
+        ([finding(NO), finding(impl="oracle")], "FAIL"),
+        ([finding(NO), finding(impl="keras")], "PASS"),
+        ([finding(NO), finding(Status.KNOWN, layer="conv2")], "PASS"),
+        ([finding(impl="oracle")], "PASS"),
+    ],
+)
+def test_a_run_in_which_nothing_was_judged_passes_nowhere(rows, verdict, tmp_path):
+    found = findings(*rows)
+    assert found.summary["verdict"] == verdict
+    assert found.good() == (verdict == "PASS") == (not found.nothing_judged())
+    files.write(tmp_path / "f.json", found.as_json())
+    assert findings_file.read(tmp_path / "f.json").good() == found.good()
+    assert f"verify: {verdict}" in github.summary_of_findings(found)
+    assert f"**Verdict: {verdict}.**" in parity.document(found, parity.frame(found), "parity", [], "paper")
+
+
+def test_why_nothing_was_judged_is_said_with_the_next_step():
+    rows = [finding(NO, impl=name, got="no backward()") for name in ("a", "b", "c", "d", "e")]
+    said = findings(*rows, finding(NO, impl="a", got="no backward()", layer="conv2")).nothing_judged()
+    assert said.startswith(
+        "nothing was judged: a: no backward(); b: no backward(); c: no backward() (and 2 more reasons); "
+    )
+    assert "--variant" in said
+    assert "--check" in said
+
+
+def test_what_failed_is_told_even_if_nothing_else_was_judged():
+    found = findings(finding(NO), finding(Status.FAIL, impl="oracle"))
+    assert not found.good()
+    assert not found.nothing_judged()
+
+
 def test_a_report_claims_nothing_about_what_was_unsupported():
-    text = parity.document(one := findings(finding(Status.UNSUPPORTED)), parity.frame(one), "parity", [], "paper")
+    judged = finding(Status.PASS, impl="keras", check="structure-shapes")
+    text = parity.document(
+        one := findings(finding(Status.UNSUPPORTED), judged), parity.frame(one), "parity", [], "paper"
+    )
     assert "**Nothing was proved about** `torch`" in text
     assert "bit for bit**" not in text
     assert "****" not in text

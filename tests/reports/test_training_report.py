@@ -120,6 +120,28 @@ def test_a_prediction_that_failed_is_told_as_failed():
     assert "foretold to do that elsewhere" in training.verdict(found)
 
 
+@pytest.mark.parametrize(
+    "parts, words",
+    [
+        ([None, None, None], "The losses of 3 draws do not part in these steps. Measured: `mine` not in these steps"),
+        ([3, None, 4], "The losses of 3 draws part at step 4, step 5; 1 of them not in these steps. Measured: "),
+        ([2], "The losses of 1 draw part at step 3. Measured: "),
+    ],
+)
+def test_where_the_draws_part_is_said_in_few_words(parts, words):
+    found = parity()
+    found["prediction"] |= {"parts": parts, "interval": None}
+    found["parts"]["mine"] = None
+    assert words in training.foretold(found, found["prediction"])
+
+
+def test_one_is_no_plural():
+    found = parity() | {"steps": 1, "decided": {"0": 1}}
+    found["recipe"]["batch"] = 1
+    assert training.trained(found) == "for 1 step of 1 image"
+    assert "happened 1 time in the 1 batch that" in training.decided(found)
+
+
 @pytest.mark.parametrize("without", ["prediction", "implementations", "parts"])
 def test_what_is_not_there_is_not_spoken_of(tmp_path, without):
     found = copy.deepcopy(parity())

@@ -18,6 +18,8 @@ if WAY == "raises on import":
     raise ValueError("no luck today")
 if WAY == "exits on import":
     sys.exit(3)
+if WAY == "ends on import":
+    os._exit(3)
 if WAY == "has a wrong import":
     from numpy import nonesuch  # noqa: F401
 if WAY == "imports what is missing":
@@ -64,6 +66,10 @@ def stop():
     match WAY:
         case "raises at fc6":
             raise RuntimeError("matrix sizes\ndo not match")
+        case "raises in a library":
+            np.reshape(np.zeros(3), (2,))
+        case "says what terminals obey":
+            raise RuntimeError("\x1b]0;owned\x07\x00all \x1b[32mis\x1b[0m\twell\x1b[3")
         case "exits at fc6":
             sys.exit(0)
         case "crashes at fc6":
@@ -98,6 +104,8 @@ def changed(name, array):
             return
         case "conv3 is misnamed":
             yield "conv_3", array
+        case "conv3 is named in colours":
+            yield "\x1b[32mconv3\x1b[0m", array
         case "conv3 is channels last":
             yield name, array.transpose(0, 2, 3, 1)
         case "conv3 is float64":

@@ -42,6 +42,25 @@ def said(result: Audit) -> list[tuple[str, str]]:
     return [(d.trap, d.layer) for d in result.deviations]
 
 
+@pytest.mark.parametrize(
+    "shape, step",
+    [
+        (None, "give its size with --input-shape N,C,H,W"),
+        ((3, 9, 9), "that is what --input-shape says: give another, or none"),
+    ],
+)
+def test_a_size_that_was_given_is_not_asked_for(shape, step):
+    class Raising(Subject):
+        input_shape = None
+
+        def record(self, x, training=False):
+            raise ValueError(f"never on {x.shape[1:]}")
+
+    with pytest.raises(Refused, match=r"does not run on images of .*never on") as caught:
+        audited(subject=Raising(THIN, begun(THIN)), input_shape=shape)
+    assert str(caught.value).endswith(f"; {step}")
+
+
 def test_the_papers_network_is_equal():
     result = audited()
     assert (result.verdict, result.deviations) == ("equal", ())

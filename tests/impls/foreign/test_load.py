@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -481,7 +482,31 @@ def test_weight_files_that_cannot_be_read(held, tmp_path):
         (tmp_path / name).write_bytes(b"junk")
         refused(target, str(tmp_path / name), match=match)
     np.savez(tmp_path / "o.npz", **{"conv1.weight": np.array([{}], dtype=object)})
-    refused(target, str(tmp_path / "o.npz"), match="says object")
+    refused(target, str(tmp_path / "o.npz"), match="holds Python objects, which are not unpickled")
+    np.savez(tmp_path / "c.npz", **{"conv1.weight": WEIGHT.astype(np.complex64)})
+    refused(target, str(tmp_path / "c.npz"), match="conv1.weight.npy holds complex64, expected real numbers")
+    (tmp_path / "folder.npz").mkdir()
+    refused(target, str(tmp_path / "folder.npz"), match="is a folder, expected a file")
+
+
+@pytest.mark.parametrize("name", ["w.npz", "w.safetensors"])
+def test_a_file_that_may_not_be_read_is_not_said_to_be_missing(held, tmp_path, monkeypatch, name):
+    target, _ = held
+    path, opened = tmp_path / name, Path.open
+    path.write_bytes(b"")
+
+    def forbidden(self, *arguments, **options):
+        if self == path:
+            raise PermissionError(13, "Permission denied", str(self))
+        return opened(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", forbidden)
+    refused(target, str(path), match="cannot be read: Permission denied")
+
+
+def test_a_folder_in_the_place_of_a_model(tmp_path):
+    (tmp_path / "x.onnx").mkdir()
+    refused(str(tmp_path / "x.onnx"), match="x.onnx' is a folder, expected a file")
 
 
 def test_a_npz_that_says_more_than_it_holds(held, tmp_path):

@@ -36,11 +36,11 @@ def events(module: Any, stimulus: Stimulus, feed: Feed, device: str) -> Iterator
     if feed.fallback and getattr(module, "variant", None) is None:
         yield Event("skipped")
         return
-    if reason := unbuildable(module):
-        yield Event("unavailable", text=reason)
-        return
     subject = Subject(module, stimulus, device)
     if any(PASSES[run].on_model for run in feed.runs):
+        if reason := unbuildable(module):
+            yield Event("unavailable", text=reason)
+            return
         before = {name: checksum(value) for name, value in stimulus.params.items()} if feed.read_back else {}
         if broken := built(subject):
             yield broken

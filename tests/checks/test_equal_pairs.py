@@ -36,7 +36,9 @@ def test_every_pair_holds_on_the_oracle_and_on_numpy():
 def test_every_pair_holds_in_every_framework_at_hand(impl, module):
     flags: dict[str, str] = {}
     found = list(equal_pairs.of_implementation(module, impl, 0, flags))
-    assert [finding.line() for finding in found if finding.status is not Status.PASS] == []
+    assert [finding.line() for finding in found if not finding.good()] == []
+    known = {finding.check for finding in found if finding.status is Status.KNOWN}
+    assert known <= ({"pair-towers-norm1", "pair-towers-norm2"} if impl == "onnxruntime" else set())
     assert len(found) == 3 * len(PAIRS)
     assert flags
 

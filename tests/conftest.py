@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: workers side by side, no spinning threads
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -60,6 +62,14 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def module(impl: str):
     return find.load(find.find(impl))
+
+
+@pytest.fixture(autouse=True)
+def own_path() -> Iterator[None]:
+    """Folders that a test has the command look for modules in are gone after it: the next test's `mine` is its own."""
+    before = list(sys.path)
+    yield
+    sys.path[:] = before
 
 
 @pytest.fixture(autouse=True)

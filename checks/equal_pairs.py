@@ -95,7 +95,7 @@ def judge(pair: Pair, run: Run) -> Iterator[Finding]:
     if pair.arithmetic is Arithmetic.EXACT and (unproved := may_round(pair)):
         yield Finding(Status.BLIND, unproved, "sums below 2^24, integers", "a sum that may round")
         return
-    outputs, carried = [], False
+    outputs, hint = [], ""
     for stimuli in (pair.one, pair.other):
         layer = stimuli[0].network.layers[-1].name
         try:
@@ -108,11 +108,10 @@ def judge(pair: Pair, run: Run) -> Iterator[Finding]:
             return
         outputs.append(got)
         outcome = against_oracle(pair, stimuli, got)
-        carried = carried or (not outcome.ok and carries_sums_along(pair, stimuli, got))
-        hint = running_sum.SAYS if carried else ""
+        hint = hint or ("" if outcome.ok else sums_carried_along(pair, stimuli, got))
         yield judged(outcome, layer, f"the oracle's output on {stimuli[0].network.name}", hint=hint)
     sides = together(pair, *outputs)
-    yield replace(sides, hint=running_sum.SAYS) if carried else sides
+    yield replace(sides, hint=hint)
 
 
 def may_round(pair: Pair) -> str:
@@ -132,13 +131,13 @@ def against_oracle(pair: Pair, stimuli: Sequence[Stimulus], got: Array) -> Compa
     return compare.within(got, want, tolerance(stimuli[0]))
 
 
-def carries_sums_along(pair: Pair, stimuli: Sequence[Stimulus], got: Array) -> bool:
-    """Is an LRN that is over its bound what one is that carries its sum of squares from map to map?"""
+def sums_carried_along(pair: Pair, stimuli: Sequence[Stimulus], got: Array) -> str:
+    """What to say of an LRN that is over its bound as one is that carries its sum of squares from map to map; "" otherwise."""
     if pair.arithmetic is not Arithmetic.LRN or len(stimuli) > 1:
-        return False
+        return ""
     (layer,), want = stimuli[0].network.layers, output(stimuli[0])
     tolerance = bounds.carried_along_tolerance(layer, {}, stimuli[0].x.astype(np.float64), want)
-    return compare.within(got, want, tolerance).ok
+    return running_sum.hint(got, want, tolerance)
 
 
 def output(stimulus: Stimulus) -> Array:

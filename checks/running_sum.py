@@ -11,9 +11,8 @@ from . import compare, traps
 
 Array = np.ndarray
 TRAP = traps.BY_ID["lrn-running-sum"]
-SAYS = f"agrees if {TRAP.says} [{TRAP.id}]"
 
 
 def hint(got: Array, want: Array, tolerance: Array) -> str:
     """What to say of an output that is within `tolerance`, that of networks with such an LRN; "" for any other."""
-    return SAYS if compare.within(got, want, tolerance).ok else ""
+    return f"agrees if {TRAP.says} [{TRAP.id}]" if compare.within(got, want, tolerance).ok else ""

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..impls.describe import clean
 from . import files
 
 NOTEBOOK = Path(__file__).with_name("alexnet.ipynb")
@@ -30,7 +31,6 @@ METADATA = {
     "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"},
 }
 CELL_TIMEOUT = 300  # seconds
-ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Failed(Exception):
@@ -106,7 +106,7 @@ def run(notebook: Any, folder: Path) -> None:
         with open(stderr, "wb") as stream:
             client.execute(stderr=stream, cleanup_kc=True)
     except (CellControlSignal, CellTimeoutError) as error:
-        raise Failed(ESCAPES.sub("", str(error)).strip()) from None
+        raise Failed(clean(error).strip()) from None
     except (DeadKernelError, RuntimeError) as error:
         said = stderr.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         raise Failed(f"the kernel died: {error}; it last said: {said[-1] if said else 'nothing'}") from None

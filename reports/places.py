@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..impls.find import name_and_setting, own
+
 FACTORIES = ("build", "alexnet", "AlexNet", "build_model", "create_model", "get_model")
 ENDINGS = (".onnx", ".keras", ".pt2", ".safetensors")  # a model, or what was recorded of one
 
@@ -41,7 +43,7 @@ def place(target: str) -> Place:
     target: as `verify --impl` or `audit` take it: a name of ours, a module, a file, either with `:factory(...)` or `@setting`.
     """
     where, _, factory = target.partition(":")
-    where = where if Path(where).is_file() else where.rpartition("@")[0] or where
+    where = where if Path(where).is_file() else name_and_setting(where)[0]
     file = Path(where) if where.endswith((".py", *ENDINGS)) or os.sep in where else module_file(where)
     if file is None or not file.is_file():
         return Place(None)
@@ -50,10 +52,8 @@ def place(target: str) -> Place:
 
 def module_file(name: str) -> Path | None:
     """The source file of a module, looked for as an import would, from the current folder as well; None if there is none."""
-    from ..impls import find
-
-    if name in find.own():
-        return find.own()[name]
+    if name in own():
+        return own()[name]
     path = Path(*name.split("."))
     if not path.name:
         return None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..checks.finding import Finding, Status
+from ..impls.find import name_and_setting
 from ..impls.settings import table as settings
 from .markdown import folded
 
@@ -125,10 +126,10 @@ def as_meant(cell: Cell, wanted: str) -> bool:
 
 def declared(impl: str, row: Row) -> str:
     """What an implementation under its setting is meant to compute in, where it ran."""
-    name, _, setting = impl.rpartition("@")
+    name, setting = name_and_setting(impl)
     device = next((cell.inputs.device for cell in row.values()), "")
     try:
-        return settings.setting_of(name, setting).arithmetic_on(device) if name else "float32"
+        return settings.setting_of(name, setting).arithmetic_on(device) if setting else "float32"
     except KeyError:  # of a file or module called so
         return "float32"
 

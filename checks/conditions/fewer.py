@@ -6,7 +6,7 @@ bits, w the step of the smallest numbers of the format.
 
 **Affine layers** read both operands rounded and sum in float32 (the probe says so). A product t_i is off by t_i (e_x + e_w),
 |e| <= u, with signs that our random weights make random: by Hoeffding, P(|sum| > 8 sqrt(2) u sigma) <= 2 exp(-32), where
-sigma^2 = sum t_i^2. Operands that are truncated (TF32 is where the hardware says nothing else) lose u on average besides, always
+sigma^2 = sum t_i^2. Operands that are truncated, as where hardware ignores the low bits, lose u on average besides, always
 towards zero: 2 u |y| for both. Operands too small to be normal are off by w / 2 at most, for which 8 (w / 2) sqrt(n) (max |x| +
 max |w|) is enough. The bias and the result round once, and float32's own bound is added:
 

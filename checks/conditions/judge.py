@@ -79,8 +79,8 @@ def in_its_format(
     if fed is None:
         return measured
     form = fewer.FORMATS[condition.arithmetic]
-    outcome, beyond = fewer.judged(layer, base.truth.params, fed, got, form)
-    return replace(measured, fewer=outcome, beyond=beyond)
+    own, beyond = fewer.judged(layer, base.truth.params, fed, got, form)
+    return replace(measured, fewer=own, beyond=beyond)
 
 
 def in_exact(recording: Recording, base: Baseline, condition: Condition) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ class Reason:
     """For whom (implementations without their setting), under which conditions (shell patterns), at which kinds of layer.
 
     A row speaks of the layers that may move by themselves; those after them move because they are fed other bits. device: of
-    the run, "" for any. back: of the layer's gradients, not of its output.
+    the run, "" for any. back: of the layer's gradients, not of its output; None of both.
     """
 
     impls: tuple[str, ...]
@@ -23,11 +23,11 @@ class Reason:
     why: str
     link: str
     device: str = "cpu"
-    back: bool = False
+    back: bool | None = False
 
-    def concerns(self, impl: str, condition: str, kind: str, device: str = "cpu", back: bool = False) -> bool:
+    def concerns(self, impl: str, condition: str, kind: str, device: str = "cpu", back: bool | None = False) -> bool:
         under = any(fnmatchcase(condition, pattern) for pattern in self.conditions)
-        there = kind in self.kinds and back == self.back and self.device in ("", device)
+        there = kind in self.kinds and self.back in (None, back) and self.device in ("", device)
         return impl in self.impls and under and there
 
 
@@ -39,10 +39,6 @@ ONEDNN = "https://uxlfoundation.github.io/oneDNN/dev_guide_cpu_dispatcher_contro
 
 MKL = "https://www.intel.com/content/www/us/en/docs/onemkl/developer-guide-linux/2024-0/reproducibility-conditions.html"
 YNN = f"{GITHUB}/openxla/xla/blob/main/xla/backends/cpu/ynn_support.cc"
-JAX_THREADS = (
-    "XLA's libraries cut a product's sums by the number of threads: YNNPACK, which it gives convolutions and products to, and "
-    "Eigen, which is left without it, and moves as well: shardByInnerDim, numThreadsInnerDim"
-)
 
 SEEN = "as ONEDNN_VERBOSE=1 shows"
 
@@ -121,14 +117,7 @@ REASONS: tuple[Reason, ...] = (
         ("dense",),
         "oneMKL promises the same bits for one number of threads only",
         MKL,
-    ),
-    Reason(
-        TORCH,
-        ("threads-*",),
-        ("dense",),
-        "oneMKL promises the same bits for one number of threads only",
-        MKL,
-        back=True,
+        back=None,
     ),
     Reason(
         TORCH,
@@ -206,16 +195,10 @@ REASONS: tuple[Reason, ...] = (
         JAX,
         ("threads-*",),
         AFFINE,
-        JAX_THREADS,
+        "XLA's libraries cut a product's sums by the number of threads: YNNPACK, which it gives convolutions and products to, "
+        "and Eigen, which is left without it, and moves as well: shardByInnerDim, numThreadsInnerDim",
         EIGEN,
-    ),
-    Reason(
-        JAX,
-        ("threads-*",),
-        AFFINE,
-        JAX_THREADS,
-        EIGEN,
-        back=True,
+        back=None,
     ),
     Reason(
         JAX,
